@@ -1,0 +1,111 @@
+"""Softmax attention over several heads, by the kernel that suits the hardware; all of them compute the same.
+
+Letters: B sentences, T query positions, S key positions, N packed tokens; h heads, d width of a head.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from nmt.attention.scores import masked_softmax
+from nmt.layout import Layout
+
+
+class Kernel(Enum):
+    """``plain``: matrix products and a softmax that stands in memory. ``fused``: torch's ``scaled_dot_product_attention`` on padded
+    rows. ``varlen``: torch's ``varlen_attn`` on packed rows, without padding."""
+
+    plain = "plain"
+    fused = "fused"
+    varlen = "varlen"
+
+
+def choose_kernel(device_type: str, dtype: torch.dtype, *, packed: bool, dropout_prob: float) -> Kernel:
+    """The kernel for attention whose weights nobody wants to see.
+
+    On the CPU torch's fused kernel is slower than plain products for sentences (a third of a training step at 20 positions).
+    ``varlen_attn`` exists for CUDA in half precision and has no dropout.
+    """
+    if device_type != "cuda":
+        return Kernel.plain
+    if packed and dtype in (torch.float16, torch.bfloat16) and dropout_prob == 0:
+        return Kernel.varlen
+    return Kernel.fused
+
+
+def attend(
+    query: Float[Tensor, "... h d"],
+    key: Float[Tensor, "... h d"],
+    value: Float[Tensor, "... h d"],
+    query_layout: Layout,
+    key_layout: Layout,
+    *,
+    causal: bool,
+    dropout_prob: float = 0.0,
+) -> Float[Tensor, "... h d"]:
+    """softmax(q k^T / sqrt(d)) v of every sentence and head (Vaswani et al. 2017, eq. 1), in the layout of the queries.
+
+    ``causal`` lets position t see positions up to t (queries and keys are then the same sentences). Rows of padding hold finite
+    numbers without meaning.
+    """
+    kernel = choose_kernel(query.device.type, query.dtype, packed=query_layout.packed, dropout_prob=dropout_prob)
+    if kernel is Kernel.varlen:
+        return _attend_varlen(query, key, value, query_layout, key_layout, causal=causal)
+    queries, keys, values = (
+        layout.pad(rows).transpose(1, 2)  # (B, h, L, d)
+        for rows, layout in ((query, query_layout), (key, key_layout), (value, key_layout))
+    )
+    mask = attention_mask(query_layout, key_layout, causal=causal)
+    if kernel is Kernel.fused:
+        context = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, dropout_p=dropout_prob)
+    else:
+        context = plain_context(attention_weights(queries, keys, mask), values, dropout_prob)
+    return query_layout.unpad(context.transpose(1, 2))
+
+
+def attention_mask(query_layout: Layout, key_layout: Layout, *, causal: bool) -> Bool[Tensor, "B 1 Q S"]:
+    """True where a query may attend: real keys, and with ``causal`` none behind the query. Q is 1 where all queries may see the same."""
+    mask = key_layout.mask[:, None, None]  # (B, 1, 1, S)
+    if causal:
+        length = query_layout.max_length
+        mask = mask & torch.ones(length, length, dtype=torch.bool, device=mask.device).tril()  # (B, 1, T, S)
+    return mask
+
+
+def attention_weights(
+    queries: Float[Tensor, "B h T d"], keys: Float[Tensor, "B h S d"], mask: Bool[Tensor, "B 1 Q S"] | None
+) -> Float[Tensor, "B h T S"]:
+    """softmax(q k^T / sqrt(d)) where the mask allows, in float32."""
+    scale = queries.shape[-1] ** -0.5
+    return masked_softmax((queries * scale) @ keys.mT, mask)
+
+
+def plain_context(
+    weights: Float[Tensor, "B h T S"], values: Float[Tensor, "B h S d"], dropout_prob: float = 0.0
+) -> Float[Tensor, "B h T d"]:
+    """The weighted sum of the values; ``dropout_prob`` acts on the weights."""
+    return F.dropout(weights, dropout_prob).to(values.dtype) @ values
+
+
+def _attend_varlen(
+    query: Tensor, key: Tensor, value: Tensor, query_layout: Layout, key_layout: Layout, *, causal: bool
+) -> Float[Tensor, "N h d"]:
+    from torch.nn.attention import varlen
+
+    context = varlen.varlen_attn(
+        query,
+        key,
+        value,
+        query_layout.offsets,
+        key_layout.offsets,
+        query_layout.max_length,
+        key_layout.max_length,
+        window_size=(-1, 0) if causal else (-1, -1),
+    )
+    assert isinstance(context, Tensor)  # a pair only where the log-sum-exp is asked for
+    return context

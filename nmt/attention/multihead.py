@@ -1,0 +1,122 @@
+"""Multi-head attention (Vaswani et al. 2017, section 3.2.2) as the Transformer uses it: over itself, and over the memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from nmt.attention.capture import Attention
+from nmt.attention.kernels import attend, attention_mask, attention_weights, plain_context
+from nmt.layout import Layout
+
+
+class MultiHeadAttention(Attention):
+    """What both kinds share: heads, dropout on the weights while training, the output projection, and recording."""
+
+    def __init__(self, model_dim: int, num_heads: int, dropout_prob: float) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.dropout_prob = dropout_prob
+        self.output = nn.Linear(model_dim, model_dim)
+
+    def _heads(self, projected: Float[Tensor, "... D"]) -> Float[Tensor, "... h d"]:
+        return projected.view(*projected.shape[:-1], self.num_heads, -1)
+
+    def _attend(
+        self, query: Tensor, key: Tensor, value: Tensor, query_layout: Layout, key_layout: Layout, *, causal: bool
+    ) -> Float[Tensor, "... D"]:
+        dropout_prob = self.dropout_prob if self.training else 0.0
+        if self.record:
+            queries, keys, values = (
+                layout.pad(rows).transpose(1, 2)  # (B, h, L, d)
+                for rows, layout in ((query, query_layout), (key, key_layout), (value, key_layout))
+            )
+            weights = attention_weights(queries, keys, attention_mask(query_layout, key_layout, causal=causal))
+            self.record(weights, values, self.output.weight.T.unflatten(0, (self.num_heads, -1)))
+            context = query_layout.unpad(plain_context(weights, values, dropout_prob).transpose(1, 2))
+        else:
+            context = attend(query, key, value, query_layout, key_layout, causal=causal, dropout_prob=dropout_prob)
+        output: Tensor = self.output(context.flatten(-2))
+        return output
+
+
+@dataclass(slots=True)
+class KeyValueCache:
+    """Keys and values of the positions that R rows have seen, in buffers that double when they are full."""
+
+    keys: Float[Tensor, "R h C d"]
+    values: Float[Tensor, "R h C d"]
+    length: int = 0
+
+    def append(self, key: Float[Tensor, "R h d"], value: Float[Tensor, "R h d"]) -> None:
+        if self.length == self.keys.shape[2]:
+            self.keys, self.values = (torch.cat([buffer, torch.empty_like(buffer)], dim=2) for buffer in (self.keys, self.values))
+        self.keys[:, :, self.length] = key
+        self.values[:, :, self.length] = value
+        self.length += 1
+
+    def select(self, rows: Int[Tensor, " R2"]) -> KeyValueCache:
+        return KeyValueCache(self.keys[rows], self.values[rows], self.length)
+
+
+class SelfAttention(MultiHeadAttention):
+    """Every position of a sentence attends to the others, or with ``causal`` to those before it and itself."""
+
+    def __init__(self, model_dim: int, num_heads: int, dropout_prob: float, *, causal: bool) -> None:
+        super().__init__(model_dim, num_heads, dropout_prob)
+        self.causal = causal
+        self.query_key_value = nn.Linear(model_dim, 3 * model_dim)
+
+    def forward(self, states: Float[Tensor, "... D"], layout: Layout) -> Float[Tensor, "... D"]:
+        query, key, value = (self._heads(part) for part in self.query_key_value(states).chunk(3, dim=-1))
+        return self._attend(query, key, value, layout, layout, causal=self.causal)
+
+    def init_cache(self, num_rows: int, like: Tensor, capacity: int = 32) -> KeyValueCache:
+        """An empty cache on the device of ``like``, a tensor of the type that this module computes in."""
+        shape = (num_rows, self.num_heads, capacity, self.output.in_features // self.num_heads)
+        return KeyValueCache(like.new_zeros(shape), like.new_zeros(shape))
+
+    def step(self, states: Float[Tensor, "R D"], cache: KeyValueCache) -> Float[Tensor, "R D"]:
+        """The newest position of R rows over all that the cache then holds; the cache takes it in."""
+        query, key, value = (self._heads(part) for part in self.query_key_value(states).chunk(3, dim=-1))
+        cache.append(key, value)
+        keys, values = cache.keys[:, :, : cache.length], cache.values[:, :, : cache.length]
+        context = plain_context(attention_weights(query.unsqueeze(2).to(keys.dtype), keys, None), values)  # (R, h, 1, d)
+        output: Tensor = self.output(context.flatten(1))
+        return output
+
+
+class CrossAttention(MultiHeadAttention):
+    """Target positions attend to the memory, whose keys and values are made once a sentence."""
+
+    def __init__(self, model_dim: int, num_heads: int, dropout_prob: float) -> None:
+        super().__init__(model_dim, num_heads, dropout_prob)
+        self.query = nn.Linear(model_dim, model_dim)
+        self.key_value = nn.Linear(model_dim, 2 * model_dim)
+
+    def project(self, memory: Float[Tensor, "... D"]) -> tuple[Float[Tensor, "... h d"], Float[Tensor, "... h d"]]:
+        """Keys and values of the memory, in its layout."""
+        key, value = self.key_value(memory).chunk(2, dim=-1)
+        return self._heads(key), self._heads(value)
+
+    def forward(
+        self, states: Float[Tensor, "... D"], layout: Layout, key: Tensor, value: Tensor, memory_layout: Layout
+    ) -> Float[Tensor, "... D"]:
+        return self._attend(self._heads(self.query(states)), key, value, layout, memory_layout, causal=False)
+
+    def step(
+        self,
+        states: Float[Tensor, "R D"],
+        keys: Float[Tensor, "B S h d"],
+        values: Float[Tensor, "B S h d"],
+        mask: Bool[Tensor, "B S"],
+    ) -> tuple[Float[Tensor, "R D"], Float[Tensor, "B h W S"]]:
+        """One position of R = B * W rows, and its weights: the W rows of a sentence read the same keys, without copies of them."""
+        queries = self._heads(self.query(states)).unflatten(0, (len(keys), -1)).transpose(1, 2)  # (B, h, W, d)
+        weights = attention_weights(queries, keys.transpose(1, 2), mask[:, None, None])
+        context = plain_context(weights, values.transpose(1, 2)).transpose(1, 2).flatten(0, 1)  # (R, h, d)
+        output: Tensor = self.output(context.flatten(1))
+        return output, weights

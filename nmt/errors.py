@@ -1,0 +1,9 @@
+"""The two ways in which a command ends badly without being wrong itself."""
+
+
+class UserError(ValueError):
+    """Settings or input that have to be changed; shown as one message without a traceback, exit status 2."""
+
+
+class RunFailure(RuntimeError):
+    """A run that cannot go on (a full disk, gradients that are never finite); shown without a traceback, exit status 1."""

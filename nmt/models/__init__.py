@@ -1,0 +1,21 @@
+"""The translation models, behind the one seam of :mod:`nmt.models.interface`."""
+
+from __future__ import annotations
+
+from nmt.config import BahdanauConfig, LuongConfig, ModelConfig, TransformerConfig
+from nmt.models.bahdanau import Bahdanau
+from nmt.models.interface import Seq2Seq
+from nmt.models.luong import Luong
+from nmt.models.transformer import Transformer
+
+
+def build_model(config: ModelConfig, vocab_size: int) -> Seq2Seq:
+    """The model that a configuration describes, its weights drawn from torch's generator."""
+    match config:
+        case BahdanauConfig():
+            return Bahdanau(config, vocab_size)
+        case LuongConfig():
+            return Luong(config, vocab_size)
+        case TransformerConfig():
+            return Transformer(config, vocab_size)
+    raise TypeError(f"no model has a configuration of {type(config).__name__}")

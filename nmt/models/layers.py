@@ -1,0 +1,54 @@
+"""Small layers that several models share, and the initialisation of weights."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from nmt.config import Tying
+
+
+class Embeddings(nn.Module):
+    """Source and target embeddings and the output layer, tied as asked for.
+
+    ``two_way`` makes the output layer the target embedding (Press and Wolf 2017), ``three_way`` the source embedding too, which one
+    joint vocabulary allows. The output bias is never shared.
+    """
+
+    def __init__(self, vocab_size: int, dim: int, tying: Tying) -> None:
+        super().__init__()
+        self.source = nn.Embedding(vocab_size, dim)
+        self.target = self.source if tying is Tying.three_way else nn.Embedding(vocab_size, dim)
+        self.output = nn.Linear(dim, vocab_size)
+        if tying is not Tying.none:
+            self.output.weight = self.target.weight
+
+    def reset(self) -> None:
+        """N(0, 1/dim) for every matrix, so that tied logits begin small; zero for the bias."""
+        for weight in (self.source.weight, self.target.weight, self.output.weight):
+            nn.init.normal_(weight, std=weight.shape[1] ** -0.5)
+        nn.init.zeros_(self.output.bias)
+
+
+def init_matrix(weight: Tensor, blocks: int = 1) -> None:
+    """Xavier-uniform, each of ``blocks`` stacked matrices on its own."""
+    with torch.no_grad():
+        for block in weight.chunk(blocks):
+            nn.init.xavier_uniform_(block)
+
+
+def init_recurrent(weight: Tensor, blocks: int) -> None:
+    """Orthogonal, each of ``blocks`` stacked square matrices on its own: one per gate."""
+    with torch.no_grad():
+        for block in weight.chunk(blocks):
+            nn.init.orthogonal_(block)
+
+
+def sinusoidal_positions(positions: Int[Tensor, "..."], dim: int) -> Float[Tensor, "... D"]:
+    """Vaswani et al. 2017, section 3.5: PE(p, 2i) = sin(p / 10000^(2i/D)), PE(p, 2i+1) = cos of the same."""
+    frequencies = torch.exp(torch.arange(0, dim, 2, device=positions.device) * (-math.log(10_000.0) / dim))
+    angles = positions.unsqueeze(-1) * frequencies
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)

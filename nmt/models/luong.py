@@ -1,0 +1,144 @@
+"""Luong, Pham and Manning 2015, "Effective approaches to attention-based neural machine translation": global attention."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nmt.attention.capture import Attention
+from nmt.attention.scores import RecurrentAttention
+from nmt.config import LuongConfig
+from nmt.layout import Layout
+from nmt.models.interface import Memory, Seq2Seq, State, StepOutput
+from nmt.models.layers import Embeddings, init_matrix, init_recurrent
+from nmt.models.recurrent import RecurrentEncoder, RecurrentMemory, build_score, reset_score
+
+
+@dataclass(slots=True)
+class LuongState(State):
+    """Hidden and cell states of each decoder layer, (R, H), and the attentional state that is fed to the next step."""
+
+    hidden: list[Float[Tensor, "R H"]]
+    cell: list[Float[Tensor, "R H"]]
+    fed: Float[Tensor, "R D"]
+
+    def select(self, rows: Int[Tensor, " R2"]) -> LuongState:
+        return LuongState([h[rows] for h in self.hidden], [c[rows] for c in self.cell], self.fed[rows])
+
+
+class Luong(Seq2Seq):
+    """An LSTM decoder that looks at the source with its current state (sections 3.1 and 3.3)::
+
+        h_t = LSTM([y_{t-1}; a_{t-1}], h_{t-1})        a_{t-1} only with input feeding
+        w_t = softmax(score(h_t, h'_s)),  c_t = sum_s w_ts h'_s
+        a_t = tanh(W_c [c_t; h_t])                     logits: the output layer of a_t
+
+    Deviations: the encoder is bidirectional, every decoder layer starts from what its top layer ends with, and the source is not
+    reversed; dropout on embeddings, encoder states and a_t, not between layers; a_t has the width of the embeddings, so that the
+    output layer can be tied to them; Xavier and orthogonal initialisation, not U(-0.1, 0.1).
+    """
+
+    def __init__(self, config: LuongConfig, vocab_size: int) -> None:
+        super().__init__()
+        width, embedding = config.hidden_dim, config.embedding_dim
+        self.config = config
+        self.embeddings = Embeddings(vocab_size, embedding, config.tying)
+        self.encoder = RecurrentEncoder(nn.LSTM, config)
+        self.attention = RecurrentAttention(build_score(config))
+        self.gates_embedding = nn.Linear(embedding, 4 * width)  # input, forget, cell, output
+        self.gates_fed = nn.Linear(embedding, 4 * width, bias=False) if config.input_feeding else None
+        self.gates_hidden = nn.ModuleList(nn.Linear(width, 4 * width, bias=False) for _ in range(config.decoder_layers))
+        self.gates_below = nn.ModuleList(nn.Linear(width, 4 * width) for _ in range(config.decoder_layers - 1))
+        self.combine = nn.Linear(2 * width, embedding, bias=False)
+        self.reset()
+
+    def reset(self) -> None:
+        """Draw all weights anew from torch's generator; forget gates start open, with a bias of 1."""
+        self.embeddings.reset()
+        self.encoder.reset()
+        reset_score(self.attention.score)
+        inputs = [self.gates_embedding, *self.gates_below]
+        for layer in [*inputs, *([self.gates_fed] if self.gates_fed else [])]:
+            init_matrix(cast(nn.Linear, layer).weight, 4)
+        for layer in self.gates_hidden:
+            init_recurrent(cast(nn.Linear, layer).weight, 4)
+        for layer in inputs:
+            bias = cast(nn.Linear, layer).bias
+            nn.init.zeros_(bias)
+            nn.init.ones_(bias.data.chunk(4)[1])
+        init_matrix(self.combine.weight)
+
+    def encode(self, source: Int[Tensor, "B S"], layout: Layout) -> RecurrentMemory:
+        embedded = self._embed(self.embeddings.source, source)
+        values, final = self.encoder(embedded, layout)
+        values = F.dropout(values, self.config.context_dropout, self.training)
+        return RecurrentMemory(values, self.attention.score.project(values), layout.mask, final)
+
+    def init_state(self, memory: Memory, width: int = 1) -> LuongState:
+        hidden, cell = (part.repeat_interleave(width, dim=0) for part in cast(RecurrentMemory, memory).initial)
+        layers = self.config.decoder_layers
+        return LuongState([hidden] * layers, [cell] * layers, hidden.new_zeros(len(hidden), self.config.embedding_dim))
+
+    def step(self, previous: Int[Tensor, " R"], state: State, memory: Memory, *, with_attention: bool = False) -> StepOutput:
+        memory = cast(RecurrentMemory, memory)
+        gates = self.gates_embedding(self._embed(self.embeddings.target, previous))
+        hidden, cell = self._advance(gates, cast(LuongState, state))
+        queries = hidden[-1].unflatten(0, (len(memory.mask), -1))  # (B, width, H)
+        attentional, weights = self._attend(queries, memory)
+        attentional, weights = attentional.flatten(0, 1), weights.flatten(0, 1)  # (R, D), (R, S)
+        return StepOutput(attentional, LuongState(hidden, cell, attentional), weights if with_attention else None)
+
+    def decode(self, target_in: Int[Tensor, "B T"], layout: Layout, memory: Memory) -> Float[Tensor, "B T D"]:
+        memory = cast(RecurrentMemory, memory)
+        state = self.init_state(memory)
+        tops, attentionals, weights = [], [], []
+        for gates in self.gates_embedding(self._embed(self.embeddings.target, target_in)).unbind(1):
+            state.hidden, state.cell = self._advance(gates, state)
+            tops.append(state.hidden[-1])
+            if self.gates_fed:
+                attentional, weight = self._attend(tops[-1].unsqueeze(1), memory)
+                state.fed = attentional.squeeze(1)
+                attentionals.append(attentional)
+                weights.append(weight)
+        if not self.gates_fed:  # nothing waits for the attention: all positions at once
+            attentional, weight = self._attend(torch.stack(tops, 1), memory)
+            attentionals, weights = [attentional], [weight]
+        if self.attention.record:
+            self.attention.record(torch.cat(weights, 1).unsqueeze(1), memory.values.unsqueeze(1), None)
+        return torch.cat(attentionals, 1)
+
+    def output_layer(self) -> tuple[Float[Tensor, "V D"], Float[Tensor, " V"] | None]:
+        return self.embeddings.output.weight, self.embeddings.output.bias
+
+    def attentions(self) -> dict[str, Attention]:
+        return {"decoder.cross.0": self.attention}
+
+    def _embed(self, table: nn.Embedding, ids: Tensor) -> Tensor:
+        return F.dropout(table(ids), self.config.embedding_dropout, self.training)
+
+    def _advance(self, gates: Float[Tensor, "R G"], state: LuongState) -> tuple[list[Tensor], list[Tensor]]:
+        """Hidden and cell states of all layers one position on; ``gates`` is what the embedding gives to the first layer's."""
+        if self.gates_fed:
+            gates = gates + self.gates_fed(state.fed)
+        hidden: list[Tensor] = []
+        cell: list[Tensor] = []
+        for layer, (h, c) in enumerate(zip(state.hidden, state.cell, strict=True)):
+            if layer:
+                gates = self.gates_below[layer - 1](hidden[-1])
+            enter, forget, new, out = (gates + self.gates_hidden[layer](h)).chunk(4, dim=-1)
+            cell.append(torch.sigmoid(forget) * c + torch.sigmoid(enter) * torch.tanh(new))
+            hidden.append(torch.sigmoid(out) * torch.tanh(cell[-1]))
+        return hidden, cell
+
+    def _attend(
+        self, queries: Float[Tensor, "B Q H"], memory: RecurrentMemory
+    ) -> tuple[Float[Tensor, "B Q D"], Float[Tensor, "B Q S"]]:
+        """Attentional states and weights."""
+        context, weights = self.attention(queries, memory.keys, memory.values, memory.mask)
+        attentional = torch.tanh(self.combine(torch.cat([context, queries.to(context.dtype)], dim=-1)))
+        return F.dropout(attentional, self.config.output_dropout, self.training), weights

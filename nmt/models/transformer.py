@@ -1,0 +1,199 @@
+"""Vaswani et al. 2017, "Attention is all you need"."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nmt.attention.capture import Attention
+from nmt.attention.multihead import CrossAttention, KeyValueCache, SelfAttention
+from nmt.config import NormPlacement, TransformerConfig
+from nmt.layout import Layout
+from nmt.models.interface import Memory, Seq2Seq, State, StepOutput
+from nmt.models.layers import Embeddings, init_matrix, sinusoidal_positions
+
+
+@dataclass(slots=True)
+class TransformerMemory(Memory):
+    """Keys and values of every decoder layer's cross-attention, in ``layout``."""
+
+    keys: list[Float[Tensor, "... h d"]]
+    values: list[Float[Tensor, "... h d"]]
+    layout: Layout
+
+    def select(self, sentences: Int[Tensor, " B2"]) -> TransformerMemory:
+        keys, values = ([self.layout.pad(part)[sentences] for part in parts] for parts in (self.keys, self.values))
+        return TransformerMemory(keys, values, self.layout.select(sentences))
+
+
+@dataclass(slots=True)
+class TransformerState(State):
+    """The keys and values of the target so far, a cache a layer."""
+
+    caches: list[KeyValueCache]
+    position: int
+
+    def select(self, rows: Int[Tensor, " R2"]) -> TransformerState:
+        return TransformerState([cache.select(rows) for cache in self.caches], self.position)
+
+
+class Residual(nn.Module):
+    """Norm and dropout round a sub-layer: x + drop(sub(norm(x))) pre-norm, norm(x + drop(sub(x))) post-norm (the paper's)."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(config.model_dim)
+        self.pre = config.norm is NormPlacement.pre
+        self.dropout_prob = config.dropout
+
+    def enter(self, states: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
+        """What the sub-layer reads."""
+        normed: Tensor = self.norm(states) if self.pre else states
+        return normed
+
+    def leave(self, states: Float[Tensor, "... D"], inner: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
+        """States and the sub-layer's output together."""
+        states = states + F.dropout(inner, self.dropout_prob, self.training)
+        normed: Tensor = states if self.pre else self.norm(states)
+        return normed
+
+
+class FeedForward(nn.Module):
+    """max(0, x W_1 + b_1) W_2 + b_2 (section 3.3), with dropout on the inner layer."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.inner = nn.Linear(config.model_dim, config.feedforward_dim)
+        self.outer = nn.Linear(config.feedforward_dim, config.model_dim)
+        self.dropout_prob = config.feedforward_dropout
+
+    def forward(self, states: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
+        output: Tensor = self.outer(F.dropout(torch.relu(self.inner(states)), self.dropout_prob, self.training))
+        return output
+
+
+class EncoderLayer(nn.Module):
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.self_attention = SelfAttention(config.model_dim, config.num_heads, config.encoder_self.dropout, causal=False)
+        self.feedforward = FeedForward(config)
+        self.around_self = Residual(config)
+        self.around_feedforward = Residual(config)
+
+    def forward(self, states: Float[Tensor, "... D"], layout: Layout) -> Float[Tensor, "... D"]:
+        states = self.around_self.leave(states, self.self_attention(self.around_self.enter(states), layout))
+        return self.around_feedforward.leave(states, self.feedforward(self.around_feedforward.enter(states)))
+
+
+class DecoderLayer(nn.Module):
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.self_attention = SelfAttention(config.model_dim, config.num_heads, config.decoder_self.dropout, causal=True)
+        self.cross_attention = CrossAttention(config.model_dim, config.num_heads, config.decoder_cross.dropout)
+        self.feedforward = FeedForward(config)
+        self.around_self = Residual(config)
+        self.around_cross = Residual(config)
+        self.around_feedforward = Residual(config)
+
+    def forward(
+        self, states: Float[Tensor, "... D"], layout: Layout, key: Tensor, value: Tensor, memory_layout: Layout
+    ) -> Float[Tensor, "... D"]:
+        states = self.around_self.leave(states, self.self_attention(self.around_self.enter(states), layout))
+        states = self.around_cross.leave(
+            states, self.cross_attention(self.around_cross.enter(states), layout, key, value, memory_layout)
+        )
+        return self.around_feedforward.leave(states, self.feedforward(self.around_feedforward.enter(states)))
+
+    def step(
+        self, states: Float[Tensor, "R D"], cache: KeyValueCache, key: Tensor, value: Tensor, memory_layout: Layout
+    ) -> tuple[Float[Tensor, "R D"], Float[Tensor, "B h W S"]]:
+        """One position of R rows, and the weights of its cross-attention; the cache takes the position in."""
+        states = self.around_self.leave(states, self.self_attention.step(self.around_self.enter(states), cache))
+        keys, values = memory_layout.pad(key), memory_layout.pad(value)
+        inner, weights = self.cross_attention.step(self.around_cross.enter(states), keys, values, memory_layout.mask)
+        states = self.around_cross.leave(states, inner)
+        return self.around_feedforward.leave(states, self.feedforward(self.around_feedforward.enter(states))), weights
+
+
+class Transformer(Seq2Seq):
+    """Encoder and decoder of self-attention, cross-attention and feed-forward layers, post-norm as in the paper or pre-norm.
+
+    Deviations: with pre-norm both stacks end in a norm of their own (the usual form: without it the residual stream would reach the
+    output layer unscaled); the output layer has a bias. Projections of queries, keys and values are stored as one matrix.
+    """
+
+    def __init__(self, config: TransformerConfig, vocab_size: int) -> None:
+        super().__init__()
+        self.config = config
+        self.embeddings = Embeddings(vocab_size, config.model_dim, config.tying)
+        self.encoder = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder.num_layers))
+        self.decoder = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder.num_layers))
+        pre = config.norm is NormPlacement.pre
+        self.encoder_norm = nn.LayerNorm(config.model_dim) if pre else nn.Identity()
+        self.decoder_norm = nn.LayerNorm(config.model_dim) if pre else nn.Identity()
+        self.reset()
+
+    def reset(self) -> None:
+        """Draw all weights anew from torch's generator: Xavier for matrices, zero for biases."""
+        self.embeddings.reset()
+        for stack in (self.encoder, self.decoder):
+            for name, parameter in stack.named_parameters():
+                if parameter.ndim > 1:
+                    init_matrix(parameter, 3 if "query_key_value" in name else 2 if "key_value" in name else 1)
+                elif name.endswith("bias"):
+                    nn.init.zeros_(parameter)
+
+    def encode(self, source: Int[Tensor, "..."], layout: Layout) -> TransformerMemory:
+        states = self._embed(self.embeddings.source, source, layout.positions())
+        for layer in self.encoder:
+            states = layer(states, layout)
+        states = self.encoder_norm(states)
+        projected = [layer.cross_attention.project(states) for layer in self._decoder_layers()]
+        return TransformerMemory([key for key, _ in projected], [value for _, value in projected], layout)
+
+    def init_state(self, memory: Memory, width: int = 1) -> TransformerState:
+        keys = cast(TransformerMemory, memory).keys
+        rows = cast(TransformerMemory, memory).layout.num_sentences * width
+        return TransformerState([layer.self_attention.init_cache(rows, like=keys[0]) for layer in self._decoder_layers()], 0)
+
+    def step(self, previous: Int[Tensor, " R"], state: State, memory: Memory, *, with_attention: bool = False) -> StepOutput:
+        state, memory = cast(TransformerState, state), cast(TransformerMemory, memory)
+        states = self._embed(self.embeddings.target, previous, previous.new_tensor(state.position))
+        for layer, cache, key, value in zip(self._decoder_layers(), state.caches, memory.keys, memory.values, strict=True):
+            states, weights = layer.step(states, cache, key, value, memory.layout)
+        attention = weights.mean(1).flatten(0, 1) if with_attention else None  # (R, S)
+        return StepOutput(self.decoder_norm(states), TransformerState(state.caches, state.position + 1), attention)
+
+    def decode(self, target_in: Int[Tensor, "..."], layout: Layout, memory: Memory) -> Float[Tensor, "... D"]:
+        memory = cast(TransformerMemory, memory)
+        states = self._embed(self.embeddings.target, target_in, layout.positions())
+        for layer, key, value in zip(self._decoder_layers(), memory.keys, memory.values, strict=True):
+            states = layer(states, layout, key, value, memory.layout)
+        hidden: Tensor = self.decoder_norm(states)
+        return hidden
+
+    def output_layer(self) -> tuple[Float[Tensor, "V D"], Float[Tensor, " V"] | None]:
+        return self.embeddings.output.weight, self.embeddings.output.bias
+
+    def attentions(self) -> dict[str, Attention]:
+        encoder = cast(list[EncoderLayer], list(self.encoder))
+        decoder = self._decoder_layers()
+        return (
+            {f"encoder.self.{i}": layer.self_attention for i, layer in enumerate(encoder)}
+            | {f"decoder.self.{i}": layer.self_attention for i, layer in enumerate(decoder)}
+            | {f"decoder.cross.{i}": layer.cross_attention for i, layer in enumerate(decoder)}
+        )
+
+    def _decoder_layers(self) -> list[DecoderLayer]:
+        return cast(list[DecoderLayer], list(self.decoder))
+
+    def _embed(self, table: nn.Embedding, ids: Tensor, positions: Tensor) -> Tensor:
+        """Embeddings times sqrt(D), plus positions (sections 3.4 and 3.5)."""
+        dim = self.config.model_dim
+        embedded = table(ids) * dim**0.5 + sinusoidal_positions(positions, dim)
+        return F.dropout(embedded, self.config.dropout, self.training)

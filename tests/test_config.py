@@ -1,0 +1,110 @@
+import dataclasses
+from enum import Enum
+
+import pytest
+
+from nmt import config as options
+from nmt.config import (
+    BuiltinDataConfig,
+    Config,
+    ConfigError,
+    LuongConfig,
+    Score,
+    SearchConfig,
+    SearchOverrides,
+    TrainConfig,
+    TransformerConfig,
+    from_dict,
+    seconds,
+    to_dict,
+    validate,
+)
+
+
+def whole(**changes) -> Config:
+    return Config(**{"data": BuiltinDataConfig(), "model": LuongConfig(), "train": TrainConfig(max_steps=1), **changes})
+
+
+def test_round_trip_through_a_plain_dictionary():
+    config = whole()
+    plain = to_dict(config)
+    assert plain["model"]["kind"] == "luong"
+    assert plain["model"]["attention"]["score"] == "general"
+    assert from_dict(Config, plain) == config
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"trian": {}}, "`trian` is not a setting; did you mean `train`"),
+        ({"model": {"kind": "luong", "_target_": "os.system"}}, "`model._target_` is not a setting"),
+        ({"model": {"kind": "os.system"}}, "`model.kind` must be one of bahdanau, luong, transformer"),
+        ({"model": {"kind": "bahdanau", "input_feeding": True}}, "`model.input_feeding` is not a setting"),
+        ({"seed": "one"}, "`seed` must be int, but is 'one'"),
+        ({"seed": True}, "`seed` must be int, but is True"),
+        ({"train": {"max_steps": 1.5}}, "`train.max_steps` must be int or null, but is 1.5"),
+        ({"device": "tpu"}, "`device` must be one of auto, cpu, cuda"),
+    ],
+)
+def test_what_is_wrong_is_named(change, message):
+    with pytest.raises(ConfigError) as error:
+        from_dict(Config, {**to_dict(whole()), **change})
+    assert message in str(error.value)
+
+
+def test_a_missing_setting_is_named():
+    with pytest.raises(ConfigError, match="`data`"):
+        from_dict(Config, {"model": {"kind": "luong"}})
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(None, None), (90, 90), ("90", 90), ("90s", 90), ("20m", 1200), ("1h30m", 5400), ("2h", 7200)]
+)
+def test_times(value, expected):
+    assert seconds(value) == expected
+
+
+@pytest.mark.parametrize("value", ["", "soon", "1d", "-5", "1m1h"])
+def test_what_is_no_time(value):
+    with pytest.raises(ConfigError, match=r"train\.max_time"):
+        seconds(value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": "../x"}, "`name`"),
+        ({"name": "/abs"}, "`name`"),
+        ({"name": ".hidden"}, "`name`"),
+        ({"train": TrainConfig()}, "training has no end"),
+        ({"train": TrainConfig(max_steps=1, average_last=4, keep_last=3)}, "`train.average_last`"),
+        ({"train": TrainConfig(max_steps=1, log_every=0)}, "`train.log_every` must be at least 1, but is 0"),
+        ({"model": TransformerConfig(model_dim=100, num_heads=8)}, r"`model.num_heads` \(8\), but is 100"),
+        ({"model": LuongConfig(hidden_dim=33)}, "`model.hidden_dim` must be even"),
+    ],
+)
+def test_rules_between_settings(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        validate(whole(**changes))
+
+
+def test_a_good_configuration_passes():
+    validate(whole())
+
+
+def test_search_overrides_are_the_search_settings():
+    assert [f.name for f in dataclasses.fields(SearchOverrides)] == [f.name for f in dataclasses.fields(SearchConfig)]
+
+
+def test_every_class_takes_keywords_alone_and_no_unknown_attribute():
+    classes = [value for value in vars(options).values() if isinstance(value, type) and dataclasses.is_dataclass(value)]
+    assert len(classes) > 20
+    for cls in classes:
+        assert all(f.kw_only for f in dataclasses.fields(cls)), cls
+        assert "__slots__" in vars(cls), cls
+
+
+def test_enum_names_are_their_values():
+    members = [m for value in vars(options).values() if isinstance(value, type) and issubclass(value, Enum) for m in value]
+    assert Score.general in members
+    assert all(member.name == member.value for member in members)
