@@ -1,0 +1,141 @@
+"""Prepared text: ids and offsets in memory-mapped arrays, and what is needed to read and score them.
+
+A store is a folder named by the hash of all that it depends on. ``SPLIT.SIDE.ids.npy`` holds the pieces of all lines one after the
+other, ``SPLIT.SIDE.offsets.npy`` where each line begins; ``dev`` and ``test`` keep their raw text in ``SPLIT.SIDE.txt``, and
+``SPLIT.links.txt`` holds gold alignments. ``meta.json`` is written last and makes the folder a store.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nmt.data.cleaning import normalize
+from nmt.data.reader import Corpus, DataError, ParallelText
+from nmt.data.tokenizer import Tokenizer
+from nmt.files import write_json_atomic
+
+META, TOKENIZER = "meta.json", "tokenizer.model"
+
+
+class Split:
+    """The pairs of one split as ids, without BOS and EOS; lengths are in pieces."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._folder, self._name = folder, name
+        self._ids = {side: np.load(folder / f"{name}.{side}.ids.npy", mmap_mode="r") for side in ("source", "target")}
+        self._offsets = {side: np.load(folder / f"{name}.{side}.offsets.npy", mmap_mode="r") for side in ("source", "target")}
+
+    def __len__(self) -> int:
+        return len(self._offsets["source"]) - 1
+
+    @cached_property
+    def source_lengths(self) -> npt.NDArray[np.int64]:
+        return np.diff(self._offsets["source"])
+
+    @cached_property
+    def target_lengths(self) -> npt.NDArray[np.int64]:
+        return np.diff(self._offsets["target"])
+
+    def source(self, i: int) -> npt.NDArray[Any]:
+        return self._row("source", i)
+
+    def target(self, i: int) -> npt.NDArray[Any]:
+        return self._row("target", i)
+
+    @property
+    def source_lines(self) -> list[str]:
+        """Raw text, as it was read (dev and test)."""
+        return _read_text(self._folder / f"{self._name}.source.txt")
+
+    @property
+    def target_lines(self) -> list[str]:
+        """Raw text, as it was read (dev and test): the references."""
+        return _read_text(self._folder / f"{self._name}.target.txt")
+
+    @property
+    def links(self) -> list[str] | None:
+        """Gold alignments, a Pharaoh line a pair, or None where there are none."""
+        path = self._folder / f"{self._name}.links.txt"
+        return _read_text(path) if path.exists() else None
+
+    def _row(self, side: str, i: int) -> npt.NDArray[Any]:
+        offsets = self._offsets[side]
+        row: npt.NDArray[Any] = self._ids[side][offsets[i] : offsets[i + 1]]
+        return row
+
+
+class Store:
+    """A store that is there.
+
+    Raises:
+        DataError: the folder's tokenizer is not the one that its ids were made with.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.meta: dict[str, Any] = json.loads((path / META).read_text(encoding="utf-8"))
+        self.tokenizer = Tokenizer.load(path / TOKENIZER)
+        if hashlib.sha256(self.tokenizer.model).hexdigest() != self.meta["tokenizer_sha256"]:
+            raise DataError(f"{path / TOKENIZER} is damaged; delete {path}, and it will be made again")
+
+    def split(self, name: str) -> Split:
+        return Split(self.path, name)
+
+
+def store_exists(path: Path) -> bool:
+    return (path / META).exists()
+
+
+def write_store(path: Path, corpus: Corpus, tokenizer: Tokenizer, meta: dict[str, Any]) -> None:
+    """Encode a cleaned corpus and put it where nothing was; a crash on the way leaves nothing that looks like a store."""
+    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    aside.mkdir(parents=True)
+    try:
+        sizes = {name: _write_split(aside, name, text, tokenizer) for name, text in corpus.items()}
+        tokenizer.save(aside / TOKENIZER)
+        digest = hashlib.sha256(tokenizer.model).hexdigest()
+        write_json_atomic(aside / META, {**meta, "splits": sizes, "tokenizer_sha256": digest, "vocab_size": tokenizer.vocab_size})
+        try:
+            os.rename(aside, path)
+        except OSError:
+            if not store_exists(path):  # otherwise another process was faster, with the same content
+                raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _write_split(folder: Path, name: str, text: ParallelText, tokenizer: Tokenizer) -> dict[str, int]:
+    """Returns the numbers of pairs and of pieces on both sides."""
+    sizes = {"pairs": len(text)}
+    id_type = np.uint16 if tokenizer.vocab_size <= 1 << 16 else np.int32
+    for side, lines in (("source", text.sources), ("target", text.targets)):
+        rows = tokenizer.encode([normalize(line) for line in lines])
+        offsets = np.zeros(len(rows) + 1, dtype=np.int64)
+        offsets[1:] = np.cumsum([len(row) for row in rows])
+        ids = np.fromiter((i for row in rows for i in row), dtype=id_type, count=offsets[-1])
+        np.save(folder / f"{name}.{side}.ids.npy", ids)
+        np.save(folder / f"{name}.{side}.offsets.npy", offsets)
+        sizes[f"{side}_pieces"] = int(offsets[-1])
+        if name != "train":
+            _write_text(folder / f"{name}.{side}.txt", lines)
+    if name != "train" and text.links is not None:
+        _write_text(folder / f"{name}.links.txt", text.links)
+    return sizes
+
+
+def _write_text(path: Path, lines: list[str]) -> None:
+    path.write_bytes("".join(f"{line}\n" for line in lines).encode())
+
+
+def _read_text(path: Path) -> list[str]:
+    """Lines end with ``\\n`` alone; whatever else is in them was in the raw text."""
+    return path.read_bytes().decode().split("\n")[:-1]

@@ -1,0 +1,119 @@
+"""Text to ids of subword pieces and back, by SentencePiece; the only place that knows the special ids."""
+
+from __future__ import annotations
+
+import io
+import random
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import sentencepiece as spm
+
+from nmt.config import ConfigError, TokenizerConfig
+from nmt.data.reader import DataError
+from nmt.files import write_bytes_atomic
+
+PAD, UNK, BOS, EOS = 0, 1, 2, 3
+
+WORD_START = "\u2581"
+"""The mark that SentencePiece puts before a piece that begins a word."""
+
+MAX_TRAINING_LINES = 1_000_000
+MAX_LINE_BYTES = 1 << 20  # SentencePiece leaves out longer lines in silence; cleaning has bounded them in words
+
+
+class Tokenizer:
+    """A trained SentencePiece model over both languages."""
+
+    def __init__(self, model: bytes) -> None:
+        self.model = model
+        self._processor: Any = spm.SentencePieceProcessor(model_proto=model)
+
+    @staticmethod
+    def train(lines: Sequence[str], config: TokenizerConfig, seed: int) -> Tokenizer:
+        """Learn the pieces of normalised text, from a million lines drawn with the seed where there are more.
+
+        No normalisation of SentencePiece's own: the text is NFC already, and what a model learns to write is scored as it is.
+
+        Raises:
+            ConfigError: the text does not allow so many pieces, or needs more; the message has the number to set.
+        """
+        if len(lines) > MAX_TRAINING_LINES:
+            lines = random.Random(seed).sample(lines, MAX_TRAINING_LINES)
+        model = io.BytesIO()
+        try:
+            spm.SentencePieceTrainer.train(
+                sentence_iterator=iter(lines),
+                model_writer=model,
+                model_type=config.kind.name,
+                vocab_size=config.vocab_size,
+                character_coverage=config.character_coverage,
+                normalization_rule_name="identity",
+                max_sentence_length=MAX_LINE_BYTES,
+                pad_id=PAD,
+                unk_id=UNK,
+                bos_id=BOS,
+                eos_id=EOS,
+                num_threads=2,  # fixed: the pieces depend on it
+                minloglevel=2,
+            )
+        except RuntimeError as error:
+            raise _explained(error, config) from None
+        return Tokenizer(model.getvalue())
+
+    @staticmethod
+    def load(path: Path) -> Tokenizer:
+        """The tokenizer of a model file.
+
+        Raises:
+            DataError: the file is missing or is no SentencePiece model.
+        """
+        try:
+            return Tokenizer(path.read_bytes())
+        except (OSError, RuntimeError) as error:
+            raise DataError(f"{path} cannot be read as a SentencePiece model: {error}") from None
+
+    def save(self, path: Path) -> None:
+        write_bytes_atomic(path, self.model)
+
+    @property
+    def vocab_size(self) -> int:
+        return int(self._processor.vocab_size())
+
+    def encode(self, lines: Sequence[str]) -> list[list[int]]:
+        """Ids of the pieces of each normalised line, without BOS and EOS; an unknown character is UNK."""
+        ids: list[list[int]] = self._processor.encode(list(lines), num_threads=2)
+        return ids
+
+    def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
+        """Text of each list of ids, on one line; special ids give nothing, UNK gives U+2047."""
+        texts: list[str] = self._processor.decode([[int(i) for i in row] for row in ids], num_threads=2)
+        return texts
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """The pieces as they are written in the vocabulary, with the mark of a word's beginning."""
+        return [self._processor.id_to_piece(int(i)) for i in ids]
+
+    def word_index(self, ids: Sequence[int]) -> list[int]:
+        """For each piece of an encoded line, which of the line's blank-separated words it belongs to, from 0."""
+        index, word = [], -1
+        for piece in self.pieces(ids):
+            word += piece.startswith(WORD_START)
+            index.append(word)
+        return index
+
+
+def _explained(error: RuntimeError, config: TokenizerConfig) -> ConfigError:
+    """SentencePiece's complaint with the setting to change."""
+    message = str(error)
+    setting = f"`tokenizer.vocab_size` is {config.vocab_size}, but this text"
+    if found := re.search(r"value <= (\d+)", message):
+        return ConfigError(f"{setting} has at most {found[1]} pieces; set tokenizer.vocab_size={found[1]}")
+    if found := re.search(r"required_chars\. \d+ vs (\d+)", message):
+        return ConfigError(
+            f"{setting} has so many characters that at least {found[1]} pieces are needed; "
+            f"set tokenizer.vocab_size={found[1]}, or lower tokenizer.character_coverage"
+        )
+    return ConfigError(f"SentencePiece cannot learn {config.vocab_size} pieces from this text: {message}")

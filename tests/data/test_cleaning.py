@@ -1,0 +1,126 @@
+import unicodedata
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nmt.config import CleaningConfig, ConfigError
+from nmt.data.cleaning import clean, format_report, normalize, report_dict, split_off
+from nmt.data.reader import ParallelText
+
+
+def corpus(pairs, **others):
+    return {"train": text(pairs), **{name: text(split) for name, split in others.items()}}
+
+
+def text(pairs):
+    return ParallelText([s for s, _ in pairs], [t for _, t in pairs])
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("e\u0301cole", "\u00e9cole"),
+        ("a\u2028b\u0085c\x0bd\te", "a b c d e"),
+        ("\u00a0no\u00a0break\u202f", "no break"),
+        ("zero\u200bwidth\ufeff", "zerowidth"),
+        ("  two   blanks ", "two blanks"),
+        ("ﬁ Ｗ …", "ﬁ Ｗ …"),  # NFC, not NFKC: these are other characters
+    ],
+)
+def test_normalize(line, expected):
+    assert normalize(line) == expected
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.text(max_size=30))
+def test_normalize_is_stable_and_splits_on_blanks_alone(line):
+    once = normalize(line)
+    assert normalize(once) == once
+    assert unicodedata.is_normalized("NFC", once)
+    assert once.split(" ") == (once.split() or [""])
+
+
+def test_each_reason_is_counted():
+    pairs = [
+        ("gut", "good"),
+        ("gut", "good"),
+        ("", "nothing"),
+        ("\u2028", "blank"),
+        ("wort " * 12, "word " * 12),
+        ("eins", "one two three four"),
+        ("nul\0", "nul"),
+        ("Die Probe", "the TEST"),
+    ]
+    cleaned, report = clean(
+        corpus(pairs, test=[("die probe", "The test")]), CleaningConfig(max_length=10, max_ratio=3.0)
+    )
+    train = report["train"]
+    assert dict(train.dropped) == {"duplicate": 1, "empty": 2, "too_long": 1, "ratio": 1, "nul": 1, "overlap": 1}
+    assert (train.read, train.kept) == (8, 1)
+    assert cleaned["train"].sources == ["gut"]
+
+
+def test_filters_can_be_off():
+    pairs = [("a", "b"), ("a", "b")]
+    cleaned, _ = clean(corpus(pairs, dev=[("a", "b")]), CleaningConfig(deduplicate=False, remove_overlap=False))
+    assert len(cleaned["train"]) == 2
+
+
+def test_dev_and_test_stay_as_they_were():
+    raw = [("", "x\u2028y"), ("e\u0301", "  z ")]
+    cleaned, report = clean(corpus([("a", "b")], dev=raw, test=raw), CleaningConfig())
+    assert cleaned["dev"].targets == ["x\u2028y", "  z "]
+    assert (report["dev"].read, report["dev"].kept) == (2, 2)
+
+
+def test_repairs_are_counted():
+    _, report = clean(corpus([("e\u0301", "a"), ("b\u0085c", "d"), ("fine", "fine")]), CleaningConfig())
+    assert dict(report["train"].repaired) == {"nfc": 1, "characters": 1}
+
+
+WORDS = st.sampled_from(["a", "b", "A", "", "a b c d e f", "\0", "e\u0301"])
+
+
+@settings(max_examples=80, deadline=None)
+@given(pairs=st.lists(st.tuples(WORDS, WORDS), max_size=30), held_out=st.lists(st.tuples(WORDS, WORDS), max_size=3))
+def test_kept_and_dropped_make_read(pairs, held_out):
+    cleaned, report = clean(corpus(pairs, dev=held_out), CleaningConfig(max_length=5, max_ratio=2.0))
+    for split in report.values():
+        assert split.read == split.kept + sum(split.dropped.values())
+    assert report["train"].kept == len(cleaned["train"])
+    again, _ = clean(corpus(pairs, dev=held_out), CleaningConfig(max_length=5, max_ratio=2.0))
+    assert again == cleaned
+    unseen = set(zip(cleaned["train"].sources, cleaned["train"].targets, strict=True))
+    assert len(unseen) == len(cleaned["train"])
+    assert not {(s.casefold(), t.casefold()) for s, t in unseen} & {
+        (normalize(s).casefold(), normalize(t).casefold()) for s, t in held_out
+    }
+
+
+def test_splitting_off_keeps_the_count_and_the_splits_apart():
+    pairs = [(f"satz {i}", f"sentence {i}") for i in range(97)] + [("Satz 3", "Sentence 3")]
+    cleaned, report = clean(corpus(pairs), CleaningConfig())
+    split = split_off(cleaned, report, 20, 20, seed=1)
+    train = report["train"]
+    assert (len(split["dev"]), len(split["test"])) == (20, 20)
+    assert train.kept == len(split["train"]) == 98 - 40 - train.dropped["overlap"]
+    assert train.read == train.kept + train.dropped.total()
+    folded = [{(s.casefold(), t.casefold()) for s, t in zip(p.sources, p.targets, strict=True)} for p in split.values()]
+    assert not folded[0] & (folded[1] | folded[2])
+    assert split_off(cleaned, report, 20, 20, seed=1) == split
+    assert split_off(cleaned, report, 20, 20, seed=2) != split
+
+
+def test_too_little_text_to_split_says_what_is_possible():
+    cleaned, report = clean(corpus([(f"a{i}", f"b{i}") for i in range(10)]), CleaningConfig())
+    with pytest.raises(ConfigError, match=r"`data.dev_size` \(5\) and `data.test_size` \(5\).*at most 2 each"):
+        split_off(cleaned, report, 5, 5, seed=1)
+
+
+def test_the_table_has_every_reason():
+    _, report = clean(corpus([("a", ""), ("b", "b")], dev=[("c", "c")]), CleaningConfig())
+    table = format_report(report_dict(report))
+    assert "- empty" in table
+    assert "train" in table
+    assert "dev" in table

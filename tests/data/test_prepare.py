@@ -1,0 +1,132 @@
+import json
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from nmt.config import BuiltinDataConfig, CleaningConfig, FilesDataConfig, TokenizerConfig, TokenizerKind
+from nmt.data.prepare import prepare, store_key
+from nmt.data.reader import DataError
+from nmt.data.store import Store, write_store
+
+TOKENIZER = TokenizerConfig(kind=TokenizerKind.bpe, vocab_size=60)
+
+
+@pytest.fixture
+def data(tmp_path):
+    german = [f"der Satz Nummer {i} ist gut" for i in range(120)]
+    english = [f"sentence number {i} is good" for i in range(120)]
+    for name, lines in (("x.de", german), ("x.en", english)):
+        (tmp_path / name).write_text("".join(f"{line}\n" for line in lines))
+    return FilesDataConfig(
+        source=str(tmp_path / "x.de"),
+        target=str(tmp_path / "x.en"),
+        dev_size=11,
+        test_size=13,
+        store_dir=str(tmp_path / "store"),
+    )
+
+
+def test_ids_decode_to_the_text(data):
+    store = prepare(data, TOKENIZER, seed=1)
+    dev = store.split("dev")
+    assert len(dev) == 11
+    assert len(store.split("test")) == 13
+    assert len(store.split("train")) == 96
+    assert store.tokenizer.decode([dev.source(i).tolist() for i in range(11)]) == dev.source_lines
+    assert store.tokenizer.decode([dev.target(i).tolist() for i in range(11)]) == dev.target_lines
+    assert list(dev.source_lengths) == [len(dev.source(i)) for i in range(11)]
+    train = store.split("train")
+    assert set(store.tokenizer.decode([train.target(i).tolist() for i in range(96)])).isdisjoint(dev.target_lines)
+    assert store.meta["languages"] == ["de", "en"]
+    assert store.meta["cleaning"]["train"]["dropped"]["dev"] == 11
+    assert dev.links is None
+
+
+def test_an_unchanged_input_is_not_prepared_again(data, caplog, monkeypatch):
+    first = prepare(data, TOKENIZER, seed=1)
+    monkeypatch.setattr("nmt.data.prepare.clean", None)
+    with caplog.at_level("INFO"):
+        assert prepare(data, TOKENIZER, seed=1).path == first.path
+    assert "using the store" in caplog.text
+
+
+def test_a_file_rewritten_in_place_is_noticed(data):
+    first = prepare(data, TOKENIZER, seed=1)
+    path = data.source
+    stat = os.stat(path)
+    with open(path, "r+b") as file:
+        file.write(b"DER")
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert os.stat(path).st_size == stat.st_size
+    second = prepare(data, TOKENIZER, seed=1)
+    assert second.path != first.path
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"dev_size": 12},
+        {"source_language": "fr"},
+        {"cleaning": CleaningConfig(max_length=99)},
+    ],
+)
+def test_every_setting_that_matters_has_a_store_of_its_own(data, change):
+    assert store_key(replace(data, **change), TOKENIZER, 1) != store_key(data, TOKENIZER, 1)
+    assert store_key(data, replace(TOKENIZER, vocab_size=61), 1) != store_key(data, TOKENIZER, 1)
+    assert store_key(data, TOKENIZER, 2) != store_key(data, TOKENIZER, 1)
+
+
+def test_where_things_lie_does_not_matter(data, tmp_path):
+    (tmp_path / "moved.de").write_bytes((tmp_path / "x.de").read_bytes())
+    moved = replace(data, source=str(tmp_path / "moved.de"), store_dir="elsewhere")
+    assert store_key(moved, TOKENIZER, 1) == store_key(data, TOKENIZER, 1)
+
+
+def test_a_half_written_store_is_not_one(data, monkeypatch):
+    def crash(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("nmt.data.store.write_json_atomic", crash)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(data, TOKENIZER, seed=1)
+    assert os.listdir(data.store_dir) == []
+    assert len(prepare(data, TOKENIZER, seed=1).split("dev")) == 11
+
+
+def test_a_damaged_tokenizer_is_refused(data):
+    store = prepare(data, TOKENIZER, seed=1)
+    model = bytearray((store.path / "tokenizer.model").read_bytes())
+    model[-1] ^= 1
+    (store.path / "tokenizer.model").write_bytes(model)
+    with pytest.raises(DataError, match=r"tokenizer\.model"):
+        Store(store.path)
+
+
+def test_raw_text_of_dev_survives_any_character(data, tmp_path):
+    odd = ["a\u2028b", "c\x0bd \u00a0", "", "e\u0301"]
+    for name in ("dev.de", "dev.en"):
+        (tmp_path / name).write_bytes("".join(f"{line}\n" for line in odd).encode())
+    config = replace(data, dev_source=str(tmp_path / "dev.de"), dev_target=str(tmp_path / "dev.en"))
+    dev = prepare(config, TOKENIZER, seed=1).split("dev")
+    assert dev.source_lines == dev.target_lines == odd
+    assert dev.source_lengths[2] == 0
+
+
+def test_the_builtin_corpus_has_gold_links(tmp_path):
+    data = BuiltinDataConfig(train_size=300, dev_size=7, test_size=5, store_dir=str(tmp_path))
+    store = prepare(data, TokenizerConfig(vocab_size=300), seed=1)
+    test = store.split("test")
+    assert len(test.links) == 5
+    assert test.source(0).dtype == np.uint16
+    assert json.loads((store.path / "meta.json").read_text())["splits"]["train"]["pairs"] == 300
+    assert store_key(data, TokenizerConfig(vocab_size=300), 2) == store.path.name
+
+
+def test_two_writers_make_one_store(data):
+    store = prepare(data, TOKENIZER, seed=1)
+    corpus = {}
+    write_store(store.path, corpus, store.tokenizer, {})
+    assert len(Store(store.path).split("dev")) == 11
