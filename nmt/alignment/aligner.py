@@ -1,0 +1,179 @@
+"""Word alignments of given sentence pairs, read from a model's attention."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Float32
+from torch import Tensor
+
+from nmt.alignment.links import (
+    AlignmentScores,
+    Link,
+    Links,
+    alignment_scores,
+    argmax_links,
+    check_links,
+    format_links,
+    word_weights,
+)
+from nmt.attention.capture import capture
+from nmt.config import AlignmentConfig, ConfigError, Precision
+from nmt.data.batching import length_buckets, pad_ids
+from nmt.data.cleaning import normalize
+from nmt.data.tokenizer import BOS, EOS, WORD_START, Tokenizer
+from nmt.files import write_bytes_atomic, write_json_atomic, write_text_atomic
+from nmt.hardware import autocast
+from nmt.layout import Layout
+from nmt.models.interface import Seq2Seq
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """A sentence pair and what each target word attends to.
+
+    Attributes:
+        weights: (target words, source words) float32. They are as the model made them: what a word gives to the end of the source
+            is left out and not made up for, so a row sums to at most 1.
+        links: each target word with its heaviest source word.
+    """
+
+    source_words: list[str]
+    target_words: list[str]
+    weights: npt.NDArray[np.float32]
+    links: frozenset[Link]
+
+
+def align(
+    model: Seq2Seq,
+    tokenizer: Tokenizer,
+    sources: Sequence[str],
+    targets: Sequence[str],
+    config: AlignmentConfig,
+    device: torch.device,
+    precision: Precision,
+    *,
+    max_tokens: int = 4_096,
+) -> list[Alignment]:
+    """The alignment of each pair by forced decoding: one pass over the given target, in eval mode, no search.
+
+    A target word's row is the cross-attention while its pieces are predicted (Bahdanau et al. 2015, section 5.2.1), not the one
+    after, when they are the decoder's input, which aligns better in a Transformer (Chen et al. 2020). Words are the normalised
+    line's, separated by blanks; a pair with a blank side has no links. ``max_tokens`` bounds the padded positions of a batch on
+    its longer side, one long pair apart.
+
+    Raises:
+        ConfigError: the model does not have the layer or head.
+    """
+    name = cross_attention_name(model, config.layer)
+    alignments = [_unaligned(words(source), words(target)) for source, target in zip(sources, targets, strict=True)]
+    filled = np.array([i for i, alignment in enumerate(alignments) if alignment.weights.size], dtype=np.int64)
+    if not len(filled):
+        return alignments
+    source_ids = tokenizer.encode([" ".join(alignments[i].source_words) for i in filled])
+    target_ids = tokenizer.encode([" ".join(alignments[i].target_words) for i in filled])
+    source_lengths = np.array([len(ids) + 1 for ids in source_ids])
+    target_lengths = np.array([len(ids) + 1 for ids in target_ids])
+    budget = max(max_tokens, int(source_lengths.max()), int(target_lengths.max()))
+    for bucket in length_buckets(source_lengths, target_lengths, budget, np.zeros(len(filled))):
+        rows = [source_ids[i] for i in bucket], [target_ids[i] for i in bucket]
+        with torch.inference_mode(), autocast(device, precision):
+            weights = _forced_attention(model, name, config.head, *rows, device).cpu().numpy()
+        for i, sentence, source, target in zip(filled[bucket], weights, *rows, strict=True):
+            pieces = sentence[: len(target), : len(source)]  # without the row and the column of EOS
+            alignments[i] = _aligned(alignments[i], pieces, tokenizer.word_index(source), tokenizer.word_index(target))
+    return alignments
+
+
+def cross_attention_name(model: Seq2Seq, layer: int) -> str:
+    """The name of a decoder layer's cross-attention; negative layers count from the top.
+
+    Raises:
+        ConfigError: there is no such layer.
+    """
+    names = [name for name in model.attentions() if name.startswith("decoder.cross.")]
+    if not -len(names) <= layer < len(names):
+        raise ConfigError(f"`alignment.layer` must be from {-len(names)} to {len(names) - 1} in this model, but is {layer}")
+    return f"decoder.cross.{layer % len(names)}"
+
+
+def words(line: str) -> list[str]:
+    """The words that a model sees in a line; SentencePiece takes its mark of a word's beginning for a blank."""
+    return normalize(line).replace(WORD_START, " ").split()
+
+
+def _unaligned(source_words: list[str], target_words: list[str]) -> Alignment:
+    return Alignment(source_words, target_words, np.zeros((len(target_words), len(source_words)), np.float32), frozenset())
+
+
+def _aligned(pair: Alignment, pieces: npt.NDArray[np.float32], source_index: list[int], target_index: list[int]) -> Alignment:
+    weights = word_weights(pieces, source_index, target_index)
+    return replace(pair, weights=weights, links=argmax_links(weights))
+
+
+def _forced_attention(
+    model: Seq2Seq, name: str, head: int | None, sources: list[list[int]], targets: list[list[int]], device: torch.device
+) -> Float32[Tensor, "B T S"]:
+    """Weights of a head, or the mean of all heads, while each target piece and EOS is predicted."""
+    source_layout = Layout.of([len(row) + 1 for row in sources])
+    target_layout = Layout.of([len(row) + 1 for row in targets])
+    source = pad_ids([[*row, EOS] for row in sources], source_layout).to(device)
+    target_in = pad_ids([[BOS, *row] for row in targets], target_layout).to(device)
+    with capture(model.attentions(), [name]) as records:
+        memory = model.encode(source, source_layout.to(device))
+        model.decode(target_in, target_layout.to(device), memory)
+    weights = records[0].weights.float()  # (B, heads, T, S)
+    if head is None:
+        return weights.mean(1)
+    if not 0 <= head < weights.shape[1]:
+        raise ConfigError(f"`alignment.head` must be null or from 0 to {weights.shape[1] - 1} in this model, but is {head}")
+    return weights[:, head]
+
+
+def write_alignments(
+    folder: Path, alignments: Sequence[Alignment], gold: Sequence[Links] | None = None
+) -> dict[str, AlignmentScores]:
+    """Write alignments, and their scores where there are gold links, and give the scores.
+
+    ``links.txt`` has a line of Pharaoh links a pair; ``sentences.jsonl`` the words; ``attention.npz`` an array (target words, source
+    words) a pair, ``sentence_0000``, ``sentence_0001``, ...; ``scores.json`` the scores ``sure_and_possible``, and ``sure_only``,
+    where a link that is only possible is none.
+
+    Raises:
+        DataError: a gold link points to a word that is not there.
+    """
+    scores = score_alignments(alignments, gold) if gold is not None else {}
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text_atomic(folder / "links.txt", "".join(format_links(alignment.links) + "\n" for alignment in alignments))
+    pairs = ({"source": alignment.source_words, "target": alignment.target_words} for alignment in alignments)
+    write_text_atomic(folder / "sentences.jsonl", "".join(json.dumps(pair, ensure_ascii=False) + "\n" for pair in pairs))
+    arrays: dict[str, Any] = {f"sentence_{i:04d}": alignment.weights for i, alignment in enumerate(alignments)}
+    archive = io.BytesIO()
+    np.savez_compressed(archive, **arrays)
+    write_bytes_atomic(folder / "attention.npz", archive.getvalue())
+    if scores:
+        write_json_atomic(folder / "scores.json", {name: asdict(score) for name, score in scores.items()})
+    return scores
+
+
+def score_alignments(alignments: Sequence[Alignment], gold: Sequence[Links]) -> dict[str, AlignmentScores]:
+    """Scores against gold links, and against their sure links alone.
+
+    Raises:
+        DataError: a gold link points to a word that is not there.
+    """
+    for number, (alignment, links) in enumerate(zip(alignments, gold, strict=True), start=1):
+        check_links(links, len(alignment.source_words), len(alignment.target_words), f"gold links, line {number}")
+    predicted = [alignment.links for alignment in alignments]
+    return {
+        "sure_and_possible": alignment_scores(predicted, gold),
+        "sure_only": alignment_scores(predicted, [links.sure_only() for links in gold]),
+    }

@@ -1,0 +1,108 @@
+"""Heatmaps of word alignments that a person can read."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from nmt.alignment.aligner import Alignment
+from nmt.alignment.links import Links
+from nmt.files import write_bytes_atomic
+from nmt.text import escape, printable
+
+MAX_WORDS = 100
+MAX_WORD_LENGTH = 24
+CELL_INCHES, MARGIN_INCHES, SCALE_INCHES = 0.28, 0.15, 0.75
+FONT, FONT_SIZE = "DejaVu Sans", 9  # the font comes with matplotlib
+
+
+def heatmap_figure(alignment: Alignment, gold: Links | None = None) -> Any:
+    """A matplotlib figure: source words on top, target words at the left, the darker the more a target word attends to a source word.
+
+    Gold links are outlined, sure ones by a solid line, possible ones by a dashed one. The scale is from 0 to 1 in every figure. Long
+    words are cut, characters that the font does not have are written as escapes, and words after the first hundred are left out.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    weights = alignment.weights[:MAX_WORDS, :MAX_WORDS]
+    rows, columns = weights.shape
+    source_labels = [label(word) for word in alignment.source_words[:MAX_WORDS]]
+    target_labels = [label(word) for word in alignment.target_words[:MAX_WORDS]]
+    top, left = (MARGIN_INCHES + _widest_inches(labels) for labels in (source_labels, target_labels))
+    width = left + CELL_INCHES * columns + SCALE_INCHES
+    height = top + CELL_INCHES * rows + MARGIN_INCHES
+    figure = Figure(figsize=(width, height), dpi=100)
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((left / width, MARGIN_INCHES / height, CELL_INCHES * columns / width, CELL_INCHES * rows / height))
+    image = axes.imshow(weights, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+    text: dict[str, Any] = {"fontsize": FONT_SIZE, "fontfamily": FONT, "parse_math": False}
+    axes.set_xticks(range(columns), source_labels, rotation=90, **text)
+    axes.set_yticks(range(rows), target_labels, **text)
+    axes.tick_params(top=True, bottom=False, labeltop=True, labelbottom=False, length=0)
+    axes.set_xticks([x - 0.5 for x in range(1, columns)], minor=True)
+    axes.set_yticks([y - 0.5 for y in range(1, rows)], minor=True)
+    axes.grid(which="minor", color="0.9", linewidth=0.5)
+    axes.tick_params(which="minor", length=0)
+    if gold:
+        _outline(axes, gold)
+    _add_scale(figure, axes, image)
+    return figure
+
+
+def heatmap_png(alignment: Alignment, gold: Links | None = None) -> bytes:
+    """:func:`heatmap_figure` as a PNG."""
+    png = io.BytesIO()
+    heatmap_figure(alignment, gold).savefig(png, format="png")
+    return png.getvalue()
+
+
+def save_heatmap(path: Path, alignment: Alignment, gold: Links | None = None) -> None:
+    write_bytes_atomic(path, heatmap_png(alignment, gold))
+
+
+def label(word: str) -> str:
+    """A word as the font can draw it, cut where it is long."""
+    drawn = "".join(character if ord(character) in _glyphs() else escape(character) for character in printable(word))
+    return drawn if len(drawn) <= MAX_WORD_LENGTH else drawn[: MAX_WORD_LENGTH - 1] + "…"
+
+
+def _outline(axes: Any, gold: Links) -> None:
+    from matplotlib.patches import Rectangle
+
+    for s, t in sorted(gold.possible):
+        if s < MAX_WORDS and t < MAX_WORDS:
+            style = "solid" if (s, t) in gold.sure else "dashed"
+            corner = (s - 0.46, t - 0.46)
+            axes.add_patch(Rectangle(corner, 0.92, 0.92, fill=False, edgecolor="#d95f02", linewidth=1.3, linestyle=style))
+
+
+def _add_scale(figure: Any, axes: Any, image: Any) -> None:
+    """The scale of the colours beside the map, as high as the map but for at most ten rows."""
+    area = axes.get_position()
+    width, height = figure.get_size_inches()
+    scale_height = min(area.height, 10 * CELL_INCHES / height)
+    scale = figure.add_axes((area.x1 + 0.15 / width, area.y1 - scale_height, 0.12 / width, scale_height))
+    ticks = [0, 1] if scale_height * height < 1 else [0, 0.25, 0.5, 0.75, 1]
+    figure.colorbar(image, cax=scale, ticks=ticks).ax.tick_params(labelsize=7)
+
+
+def _widest_inches(labels: Sequence[str]) -> float:
+    """How wide the widest label is drawn, with the gap between it and the axis."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import TextToPath
+
+    font = FontProperties(family=FONT, size=FONT_SIZE)
+    points = max(TextToPath().get_text_width_height_descent(text, font, ismath=False)[0] for text in labels)
+    return float(points) / 72 + 0.1
+
+
+@lru_cache(maxsize=1)
+def _glyphs() -> frozenset[int]:
+    """The characters that the font has."""
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    return frozenset(get_font(findfont(FontProperties(family=FONT))).get_charmap())

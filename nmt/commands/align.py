@@ -1,0 +1,55 @@
+"""``nmt align run=outputs/NAME``: what a trained model attends to, over its test set or pairs of your own."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import torch
+
+from nmt.alignment.aligner import Alignment, align, write_alignments
+from nmt.alignment.heatmap import save_heatmap
+from nmt.alignment.links import AlignmentScores, parse_links
+from nmt.commands.evaluate import test_text
+from nmt.commands.translate import build_translator
+from nmt.config import AlignCommand, AlignmentConfig
+from nmt.data.reader import ParallelText
+from nmt.decoding.translator import Translator
+
+
+def main(command: AlignCommand) -> int:
+    if command.threads:
+        torch.set_num_threads(command.threads)
+    config, translator = build_translator(command)
+    given = {"layer": command.layer, "head": command.head, "num_heatmaps": command.num_heatmaps}
+    alignment = dataclasses.replace(config.alignment, **{name: value for name, value in given.items() if value is not None})
+    text = test_text(config, command.source, command.target, command.links)
+    folder = Path(command.run) / "alignment" / command.name
+    _, scores = align_text(translator, text, alignment, folder)
+    print(f"alignments of {len(text)} pairs are in {folder}")
+    if scores:
+        print(format_alignment_scores(scores))
+    return 0
+
+
+def align_text(
+    translator: Translator, text: ParallelText, config: AlignmentConfig, folder: Path
+) -> tuple[list[Alignment], dict[str, AlignmentScores]]:
+    """Align pairs and write links, arrays and the first ``num_heatmaps`` heatmaps; scores where gold links are known."""
+    alignments = align(
+        translator.model, translator.tokenizer, text.sources, text.targets, config, translator.device, translator.precision
+    )
+    gold = [parse_links(line) for line in text.links] if text.links is not None else None
+    scores = write_alignments(folder, alignments, gold)
+    for i, alignment in enumerate(alignments[: config.num_heatmaps]):
+        if alignment.links:
+            save_heatmap(folder / f"sentence_{i:04d}.png", alignment, gold[i] if gold else None)
+    return alignments, scores
+
+
+def format_alignment_scores(scores: dict[str, AlignmentScores]) -> str:
+    """A line for sure and possible links, and one for sure links alone, in percent."""
+    return "\n".join(
+        f"{name.replace('_', ' '):18} AER {100 * s.aer:.1f} %  precision {100 * s.precision:.1f} %  recall {100 * s.recall:.1f} %"
+        for name, s in scores.items()
+    )

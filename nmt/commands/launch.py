@@ -1,0 +1,147 @@
+"""From a command line to a checked configuration to a command: the only code that knows Hydra and OmegaConf."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import logging
+import os
+import re
+import sys
+import typing
+from collections.abc import Iterator
+from enum import Enum
+from typing import Any
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from nmt import config as options
+from nmt.cli import conf_dir
+from nmt.config import Config, ConfigError, from_dict, suggestion
+from nmt.errors import RunFailure, UserError
+
+log = logging.getLogger("nmt")
+
+SCHEMAS: dict[str, type] = {
+    "run": Config,
+    "prepare": Config,
+    "train": Config,
+    "evaluate": options.EvaluateCommand,
+    "translate": options.TranslateCommand,
+    "align": options.AlignCommand,
+}
+
+
+def launch(command: str) -> int:
+    """Compose the settings of a command line, run the command, and turn what users can mend into one message.
+
+    Returns the exit status: 0 done, 1 failed, 2 wrong settings or input; 128 + signal where one ended the command.
+    """
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions come to us as they are
+    schema = SCHEMAS[command]
+    _register(schema)
+    status = 0
+
+    def task(composed: DictConfig) -> None:
+        nonlocal status
+        try:
+            status = max(status, _call(command, schema, composed))
+        except UserError as error:  # caught here, before Hydra prints a line of its own about it
+            status = _refuse(command, str(error))
+        except RunFailure as error:
+            print(f"FAILED {error}", file=sys.stderr)
+            status = max(status, 1)
+
+    name = "config" if schema is Config else command
+    try:
+        if {"-m", "--multirun"} & set(sys.argv) and "WORLD_SIZE" in os.environ:
+            raise ConfigError("`-m` starts runs one after the other and cannot be used under torchrun")
+        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=name)(task)()
+    except UserError as error:
+        return _refuse(command, str(error))
+    except (HydraException, OmegaConfBaseException) as error:
+        return _refuse(command, explain(error, schema))
+    return status
+
+
+def _call(command: str, schema: type, composed: DictConfig) -> int:
+    values = OmegaConf.to_container(composed, resolve=True, enum_to_str=True)
+    assert isinstance(values, dict)
+    if HydraConfig.get().mode is RunMode.MULTIRUN and schema is Config:
+        values["name"] = _sweep_name(values["name"], HydraConfig.get().job.override_dirname)
+    settings = from_dict(schema, {str(key): value for key, value in values.items()})
+    status: int = importlib.import_module(f"nmt.commands.{command}").main(settings)
+    return status
+
+
+def _register(schema: type) -> None:
+    store = ConfigStore.instance()
+    store.store(name="schema", node=schema)
+    for base, variants in options.VARIANTS.items():
+        group = base.__name__.removesuffix("Config").lower()
+        for kind, variant in variants.items():
+            store.store(group=group, name=f"{kind.name}_schema", node=variant)
+    for group, node in (
+        ("tokenizer", options.TokenizerConfig),
+        ("optim", options.OptimConfig),
+        ("schedule", options.ScheduleConfig),
+        ("search", options.SearchConfig),
+    ):
+        store.store(group=group, name=f"{group}_schema", node=node)
+
+
+def _sweep_name(name: str, overrides: str) -> str:
+    """A run's name in a sweep: the overrides that make it what it is stand behind the name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", f"{name}-{overrides}" if overrides else name)[:64]
+
+
+def _refuse(command: str, message: str) -> int:
+    print(f"nmt {command}: {message}", file=sys.stderr)
+    return 2
+
+
+def explain(error: Exception, schema: type) -> str:
+    """What is wrong with a command line, in one line: the key or choice, and the nearest that exists."""
+    cause = error.__cause__ or error
+    message = f"{error}\n{cause}"
+    key = str(getattr(cause, "full_key", None) or _search(r"Could not override '([^']*)'", message) or "")
+    choice = re.search(r"Could not find '([^']*)'\n\nAvailable options in '([^']*)':\n((?:\t.*\n?)*)", message)
+    if choice:
+        path, group, available = choice.groups()
+        names = sorted(name for name in available.split() if not name.endswith("_schema"))
+        word = path.removeprefix(f"{group}/")
+        return f"`{group}={word}` does not exist; there are {', '.join(names)}{suggestion(word, names)}"
+    expected = re.search(r"Invalid value '([^']*)', expected one of \[([^]]*)\]", message)
+    if expected:
+        value, members = expected.group(1), expected.group(2).split(", ")
+        return f"`{key}` must be one of {', '.join(members)}, but is {value!r}{suggestion(value, members)}"
+    if key and re.search(r"not in struct|not in '|Could not override", message):
+        return f"`{key}` is not a setting{suggestion(key, _keys(schema))}"
+    if key and "Missing mandatory value" in message:
+        return f"`{key}` must be given"
+    reason = str(cause).splitlines()[0]
+    return f"`{key}`: {reason}" if key and key not in reason else reason
+
+
+def _search(pattern: str, text: str) -> str | None:
+    match = re.search(pattern, text)
+    return match.group(1) if match else None
+
+
+def _keys(schema: type, prefix: str = "") -> Iterator[str]:
+    """Every key of a schema, those of all variants among them."""
+    hints = typing.get_type_hints(schema)
+    for f in dataclasses.fields(schema):
+        yield prefix + f.name
+        hint: Any = hints[f.name]
+        for variant in options.VARIANTS.get(hint, {Enum: hint}).values():
+            if dataclasses.is_dataclass(variant):
+                yield from _keys(variant, f"{prefix}{f.name}.")
+    if not prefix and schema is Config:
+        yield from ("experiment", "debug")

@@ -1,0 +1,74 @@
+"""``nmt run``: prepare, train, evaluate, align and report; the same command again goes on, or says what came of it."""
+
+from __future__ import annotations
+
+import time
+
+from nmt.alignment.heatmap import heatmap_png
+from nmt.alignment.links import parse_links
+from nmt.alignment.report import Sample, read_run, write_report
+from nmt.commands.align import align_text
+from nmt.commands.train import train
+from nmt.config import Config
+from nmt.data.prepare import prepare
+from nmt.data.reader import ParallelText
+from nmt.decoding.translator import Translator
+from nmt.evaluation.evaluator import evaluate
+from nmt.hardware import resolve_device
+from nmt.run_folder import RunFolder, limits, load_run, own
+from nmt.text import format_time
+
+
+def main(config: Config) -> int:
+    with own(config) as (folder, config):
+        if not folder.is_finished(config):
+            begun = time.monotonic() - folder.status.get("time_s", 0.0)
+            store = prepare(config.data, config.tokenizer, config.seed)
+            status = train(folder, config, store)
+            folder.update_status(time_s=round(time.monotonic() - begun, 1))
+            if status:
+                return status
+            test = store.split("test")
+            measure(folder, config, ParallelText(test.source_lines, test.target_lines, test.links))
+            folder.update_status(state="finished", limits=limits(config), time_s=round(time.monotonic() - begun, 1))
+        print(done_line(folder))
+    return 0
+
+
+def measure(folder: RunFolder, config: Config, text: ParallelText) -> None:
+    """Evaluate and align the test set with the run's chosen weights, and write the report; the scores are in the status."""
+    device = resolve_device(config.device)
+    _, model, tokenizer = load_run(folder.path, None, device)
+    translator = Translator(model, tokenizer, config.search, device, config.precision)
+    evaluation = evaluate(translator, text.sources, text.targets, folder.path / "evaluation" / "test")
+    alignments, alignment_scores = align_text(translator, text, config.alignment, folder.path / "alignment" / "test")
+    scores = {score.name: round(score.value, 2) for score in evaluation.scores}
+    if alignment_scores:
+        scores["aer"] = round(alignment_scores["sure_and_possible"].aer, 4)
+        scores["aer_sure"] = round(alignment_scores["sure_only"].aer, 4)
+    folder.update_status(scores=scores, signatures={score.name: score.signature for score in evaluation.scores})
+    samples = [
+        Sample(
+            text.sources[i],
+            text.targets[i],
+            evaluation.translations[i].text,
+            heatmap_png(alignments[i], parse_links(text.links[i]) if text.links else None),
+        )
+        for i in range(min(config.alignment.num_heatmaps, len(text)))
+        if alignments[i].links
+    ]
+    write_report(folder.report_file, read_run(folder.path, samples))
+
+
+def done_line(folder: RunFolder) -> str:
+    """``DONE step=... bleu=... chrf=... aer=... report=... time=...``, then what else is known; ``aer`` only with gold links."""
+    status = folder.status
+    fields = {
+        "step": status["step"],
+        **{name: status["scores"][name] for name in ("bleu", "chrf", "aer") if name in status["scores"]},
+        "report": folder.report_file,
+        "time": format_time(status["time_s"]),
+        "stop": status["stop"],
+        **{name: status["scores"][name] for name in ("aer_sure",) if name in status["scores"]},
+    }
+    return "DONE " + " ".join(f"{name}={value}" for name, value in fields.items())

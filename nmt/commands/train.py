@@ -1,0 +1,136 @@
+"""``nmt train``: prepare, then train until a limit is reached; the same command goes on where an earlier one stopped."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import torch
+
+from nmt.config import Config, ModelKind
+from nmt.data.batching import BatchPlan
+from nmt.data.prepare import prepare
+from nmt.data.store import Store
+from nmt.decoding.translator import Translator
+from nmt.hardware import resolve_device
+from nmt.models import build_model
+from nmt.provenance import provenance
+from nmt.run_folder import RunFolder, own
+from nmt.text import format_time
+from nmt.tracking import Progress, Tracker
+from nmt.training.checkpoint import load_weights
+from nmt.training.objective import Objective
+from nmt.training.optim import build_optimizer, build_schedule
+from nmt.training.trainer import Trainer
+from nmt.validation import Validation
+
+log = logging.getLogger(__name__)
+
+
+def main(config: Config) -> int:
+    with own(config) as (folder, config):
+        status = train(folder, config, prepare(config.data, config.tokenizer, config.seed))
+        if status == 0:
+            reached = folder.status
+            print(f"TRAINED step={reached['step']} run={folder.path} time={reached['training_time']} stop={reached['stop']}")
+    return status
+
+
+def train(folder: RunFolder, config: Config, store: Store) -> int:
+    """Train the model of a run from its newest checkpoint, or from the start, to the first limit; the outcome is in its status.
+
+    Returns the exit status: 0, or 128 + signal where SIGINT or SIGTERM ended training, after a checkpoint.
+    """
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    device = resolve_device(config.device)
+    folder.keep_data(store)
+    folder.update_status(state="training", **provenance(device))
+    trainer = build_trainer(folder, config, store, device)
+    log.info(
+        "%s, %s parameters, %s on %s, %d updates an epoch",
+        config.model.kind.name,
+        f"{sum(p.numel() for p in trainer.objective.parameters()):,}",
+        config.precision.name,
+        device.type,
+        trainer.plan.steps_per_epoch,
+    )
+    with _stop_on_signal(trainer) as received, trainer.progress:
+        reason = trainer.train()
+    trainer.tracker.close()
+    state = trainer.state
+    folder.update_status(
+        state="trained" if reason else "stopped",
+        step=state.step,
+        stop=reason or signal.Signals(received[0]).name,
+        training_time=format_time(state.elapsed_s),
+        training_s=round(state.elapsed_s, 1),
+        best={"step": state.best_step, config.train.metric.name: state.best_score},
+    )
+    if reason:
+        return 0
+    log.info("stopped at step %d; the same command goes on from there", state.step)
+    return 128 + received[0]
+
+
+def build_trainer(folder: RunFolder, config: Config, store: Store, device: torch.device) -> Trainer:
+    """The trainer of a run, resumed from its newest checkpoint where there is one."""
+    torch.manual_seed(config.seed)
+    model = build_model(config.model, store.tokenizer.vocab_size).to(device)
+    checkpoint = folder.checkpoints.load_latest()
+    if checkpoint:
+        load_weights(model, checkpoint.model)
+        log.info("resuming %s after step %d", folder.path, checkpoint.step)
+    objective = Objective(model, config.loss)
+    split = store.split("train")
+    tracker = Tracker(folder.path, config.tracking, checkpoint.step if checkpoint else 0)
+    translator = Translator(model, store.tokenizer, config.search, device, config.precision)
+    trainer = Trainer(
+        objective=objective,
+        optimizer=build_optimizer(model, config.optim),
+        schedule=build_schedule(config.schedule, config.train.max_steps),
+        split=split,
+        plan=BatchPlan(
+            split.source_lengths,
+            split.target_lengths,
+            max_tokens=config.train.max_tokens,
+            microbatches=config.train.microbatches,
+            seed=config.seed,
+        ),
+        checkpoints=folder.checkpoints,
+        validate=Validation(objective, translator, store.split("dev"), tracker, config),
+        tracker=tracker,
+        progress=Progress(config.tracking.progress),
+        config=config.train,
+        max_grad_norm=config.optim.max_grad_norm,
+        seed=config.seed,
+        device=device,
+        precision=config.precision,
+        packed=config.model.kind is ModelKind.transformer and device.type == "cuda",
+    )
+    if checkpoint:
+        trainer.resume(checkpoint)
+    return trainer
+
+
+@contextmanager
+def _stop_on_signal(trainer: Trainer) -> Iterator[list[int]]:
+    """While the block runs, the first SIGINT or SIGTERM asks the trainer to stop after its update; a second one kills."""
+    received: list[int] = []
+
+    def handle(number: int, _: FrameType | None) -> None:
+        received.append(number)
+        trainer.stop_requested = True
+        for other in before:
+            signal.signal(other, signal.SIG_DFL)
+        log.info("%s: stopping after this update", signal.Signals(number).name)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

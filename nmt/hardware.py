@@ -1,0 +1,59 @@
+"""What a run computes on: device, precision, and a description to keep with the results."""
+
+from __future__ import annotations
+
+import os
+import platform
+from typing import Any
+
+import torch
+
+from nmt.config import ConfigError, Device, Precision
+
+
+def resolve_device(device: Device) -> torch.device:
+    """The device to use.
+
+    Raises:
+        ConfigError: CUDA was asked for and there is none.
+    """
+    available = torch.cuda.is_available()
+    if device is Device.cuda and not available:
+        raise ConfigError("`device` is cuda, but torch finds no CUDA device; `device=auto` takes what there is")
+    return torch.device("cuda" if available and device is not Device.cpu else "cpu")
+
+
+def resolve_precision(precision: Precision, device: torch.device) -> Precision:
+    """``auto`` by capability, never by timing: bf16 where the hardware multiplies bf16 matrices, otherwise fp32."""
+    if precision is not Precision.auto:
+        return precision
+    if device.type == "cuda":
+        return Precision.bf16 if torch.cuda.is_bf16_supported(including_emulation=False) else Precision.fp32
+    capabilities = torch.cpu.get_capabilities()
+    return Precision.bf16 if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else Precision.fp32
+
+
+def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+    """The context in which a model of this precision runs: bf16 products, float32 weights."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision is Precision.bf16)
+
+
+def describe(device: torch.device) -> dict[str, Any]:
+    """The hardware, for ``status.json`` and tables of results."""
+    description: dict[str, Any] = {
+        "processor": _processor_name(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": device.type,
+    }
+    if device.type == "cuda":
+        description["gpu"] = torch.cuda.get_device_name(device)
+    return description
+
+
+def _processor_name() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

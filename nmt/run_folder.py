@@ -1,0 +1,217 @@
+"""A run's folder: all that a later command needs, and the rules by which one run owns it.
+
+``config.yaml`` (the settings, precision resolved), ``status.json`` (state, scores, versions, commit, command, hardware, data),
+``run.log``, ``metrics.jsonl``, ``tensorboard/``, ``tokenizer/``, ``data.json`` (the cleaning report), ``checkpoints/``,
+``evaluation/``, ``alignment/``, ``report.html``.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from filelock import FileLock, Timeout
+
+from nmt.config import Config, ConfigError, Precision, Weights, from_dict, to_dict, validate
+from nmt.data.store import Store
+from nmt.data.tokenizer import Tokenizer
+from nmt.errors import UserError
+from nmt.files import write_json_atomic, write_text_atomic
+from nmt.hardware import resolve_device, resolve_precision
+from nmt.models import build_model
+from nmt.models.interface import Seq2Seq
+from nmt.training.checkpoint import Checkpoints, load_weights
+
+log = logging.getLogger(__name__)
+
+FREE_TO_CHANGE = (
+    "fresh",
+    "threads",
+    "device",
+    "tracking.",
+    "alignment.num_heatmaps",
+    "data.store_dir",
+    "train.max_steps",
+    "train.max_epochs",
+    "train.max_time",
+    "train.patience",
+    "train.keep_last",
+    "train.max_bad_steps",
+)
+"""Settings that may differ when a run goes on, because what it learns does not depend on them: where, how long, how it is shown."""
+
+
+class RunError(UserError):
+    """The run's folder cannot be used this way."""
+
+
+class RunFolder:
+    """The folder of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoints = Checkpoints(path / "checkpoints")
+        self.tokenizer_file = path / "tokenizer" / "tokenizer.model"
+        self.data_file = path / "data.json"
+        self.report_file = path / "report.html"
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """What ``status.json`` says; empty before a run has begun."""
+        try:
+            status: dict[str, Any] = json.loads((self.path / "status.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        return status
+
+    def update_status(self, **values: Any) -> None:
+        write_json_atomic(self.path / "status.json", {**self.status, **values})
+
+    def is_finished(self, config: Config) -> bool:
+        """Whether all stages are done, and training was not given other limits since."""
+        status = self.status
+        return status.get("state") == "finished" and status.get("limits") == limits(config)
+
+    def config(self) -> Config:
+        """The settings that the run was made with.
+
+        Raises:
+            RunError: there is no run here.
+        """
+        try:
+            text = (self.path / "config.yaml").read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise RunError(f"{self.path} is no run: it has no config.yaml") from None
+        return from_dict(Config, yaml.safe_load(text))
+
+    def write_config(self, config: Config) -> None:
+        write_text_atomic(self.path / "config.yaml", yaml.safe_dump(to_dict(config), sort_keys=False))
+
+    def keep_data(self, store: Store) -> None:
+        """Copy what later commands need of the data: the tokenizer and the cleaning report.
+
+        Raises:
+            RunError: the run was begun on other data.
+        """
+        known = self.status.get("data")
+        if known is not None and known != store.path.name:
+            raise RunError(
+                f"the data of {self.path} changed: it was begun on {known}, the same settings now give {store.path.name}; "
+                "fresh=true moves the old run aside and starts again"
+            )
+        self.tokenizer_file.parent.mkdir(exist_ok=True)
+        shutil.copyfile(store.path / self.tokenizer_file.name, self.tokenizer_file)
+        write_json_atomic(self.data_file, store.meta)
+        self.update_status(data=store.path.name)
+
+
+@contextmanager
+def own(config: Config) -> Iterator[tuple[RunFolder, Config]]:
+    """Take the folder of a run for this process, new or to go on with, and give it with its settings.
+
+    ``precision=auto`` is resolved when a run begins and stays as it was. ``fresh=true`` moves an old folder aside to ``NAME.1``.
+
+    Raises:
+        ConfigError: settings that break a rule, or that differ from those the run was begun with.
+        RunError: another live process has the folder.
+    """
+    validate(config)
+    path = Path(config.output_dir) / config.name
+    while True:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path / ".lock")
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            raise RunError(f"{path} is in use by another live process") from None
+        if not (config.fresh and (path / "config.yaml").exists()):
+            break
+        aside = next(free for n in range(1, 10_000) if not (free := path.with_name(f"{path.name}.{n}")).exists())
+        os.rename(path, aside)
+        lock.release()
+        log.info("fresh=true: the old run is now %s", aside)
+    try:
+        folder = RunFolder(path)
+        if (path / "config.yaml").exists():
+            config = _agree(folder.config(), config, path)
+        else:
+            config = replace(config, precision=resolve_precision(config.precision, resolve_device(config.device)))
+        folder.write_config(replace(config, fresh=False))
+        with _log_file(path / "run.log"):
+            try:
+                yield folder, config
+            except BaseException as error:
+                folder.update_status(state="failed", reason=f"{type(error).__name__}: {error}")
+                raise
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _log_file(path: Path) -> Iterator[None]:
+    """Write the log into a file too, while the block runs."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.close()
+
+
+def load_run(path: Path, weights: Weights | None, device: torch.device) -> tuple[Config, Seq2Seq, Tokenizer]:
+    """The settings, model (in eval mode, on the device) and tokenizer of a run.
+
+    Raises:
+        RunError: there is no run, or it has no checkpoint.
+        CheckpointError: the checkpoint is damaged.
+    """
+    folder = RunFolder(path)
+    config = folder.config()
+    tokenizer = Tokenizer.load(folder.tokenizer_file)
+    model = build_model(config.model, tokenizer.vocab_size)
+    values, steps = folder.checkpoints.weights(weights or config.evaluation.weights, config.train.average_last)
+    load_weights(model, values)
+    log.info("%s: weights of step %s", path, ", ".join(map(str, steps)))
+    return config, model.to(device).eval(), tokenizer
+
+
+def limits(config: Config) -> dict[str, Any]:
+    """What ends training; other limits make a finished run go on."""
+    train = config.train
+    return {"max_steps": train.max_steps, "max_epochs": train.max_epochs, "max_time": train.max_time, "patience": train.patience}
+
+
+def _agree(old: Config, new: Config, path: Path) -> Config:
+    """The new settings, if they may take over a run with the old ones."""
+    if new.precision is Precision.auto:
+        new = replace(new, precision=old.precision)
+    before, now = _flat(to_dict(old)), _flat(to_dict(new))
+    changed = [
+        f"`{key}` was {before.get(key)} and is now {now.get(key)}"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key) and not key.startswith(FREE_TO_CHANGE)
+    ]
+    if changed:
+        raise ConfigError(
+            f"{path} was begun with other settings: {'; '.join(changed)}. "
+            "Give the run another `name`, or fresh=true to move the old one aside"
+        )
+    return new
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat

@@ -1,0 +1,59 @@
+"""Optimisers and learning-rate schedules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from nmt.config import ConfigError, OptimConfig, OptimKind, ScheduleConfig, ScheduleKind
+
+Schedule = Callable[[int], float]
+"""Learning rate of an update, as a factor of the peak; updates count from 0."""
+
+
+def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
+    """Adam (Kingma and Ba 2015), or AdamW with decoupled decay (Loshchilov and Hutter 2019) of matrices only."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    matrices = [p for p in parameters if p.ndim > 1]
+    others = [p for p in parameters if p.ndim <= 1]
+    groups = [
+        {"params": matrices, "weight_decay": config.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    match config.kind:
+        case OptimKind.adam:
+            kind: type[torch.optim.Adam] = torch.optim.Adam
+        case OptimKind.adamw:
+            kind = torch.optim.AdamW
+    return kind(groups, lr=config.learning_rate, betas=(config.beta1, config.beta2), eps=config.eps, fused=True)
+
+
+def build_schedule(config: ScheduleConfig, max_steps: int | None) -> Schedule:
+    """The factor of the peak learning rate at each update; all schedules rise linearly over ``warmup_steps`` first.
+
+    ``inverse_sqrt``: sqrt(warmup / step) from there (Vaswani et al. 2017, section 5.3, with the peak given instead of derived from
+    the width). ``warmup_stable_decay``: constant, then linearly to 0 over the last ``decay_steps`` before ``max_steps``.
+
+    Raises:
+        ConfigError: a decay without an end.
+    """
+    warmup = max(config.warmup_steps, 1)
+    if config.kind is ScheduleKind.warmup_stable_decay and not (max_steps and 0 < config.decay_steps <= max_steps):
+        raise ConfigError(
+            "`schedule.kind=warmup_stable_decay` needs `schedule.decay_steps` of at least 1 and at most `train.max_steps`, "
+            f"but they are {config.decay_steps} and {max_steps}"
+        )
+
+    def factor(step: int) -> float:
+        rise = min(1.0, (step + 1) / warmup)
+        match config.kind:
+            case ScheduleKind.constant:
+                return rise
+            case ScheduleKind.inverse_sqrt:
+                return min(rise, (warmup / (step + 1)) ** 0.5)
+            case ScheduleKind.warmup_stable_decay:
+                return min(rise, max(0.0, (max_steps or 0) - step) / config.decay_steps)
+
+    return factor

@@ -1,0 +1,75 @@
+"""What is measured and shown of a model while it trains."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+
+from nmt.alignment.aligner import align
+from nmt.alignment.heatmap import heatmap_figure
+
+from nmt.config import Config
+from nmt.data.batching import length_buckets, make_batch
+from nmt.data.store import Split
+from nmt.decoding.translator import Translator
+from nmt.evaluation.evaluator import evaluate
+from nmt.hardware import autocast
+from nmt.text import printable
+from nmt.tracking import Tracker
+from nmt.training.objective import Objective
+
+
+class Validation:
+    """Scores on the dev split, with sample translations and heatmaps of its first sentences for TensorBoard."""
+
+    def __init__(self, objective: Objective, translator: Translator, split: Split, tracker: Tracker, config: Config) -> None:
+        self.objective, self.translator, self.split, self.tracker, self.config = objective, translator, split, tracker, config
+
+    def __call__(self, step: int) -> dict[str, float]:
+        """Unsmoothed nll in nats a token, its perplexity, and BLEU and chrF of beam-search translations against raw references."""
+        nll = dev_nll(self.objective, self.split, self.config, self.translator.device)
+        evaluation = evaluate(self.translator, self.split.source_lines, self.split.target_lines)
+        self._show(step, [translation.text for translation in evaluation.translations[: self.config.tracking.num_samples]])
+        scores = {f"dev_{score.name}": score.value for score in evaluation.scores}
+        return {"dev_nll": nll, "dev_perplexity": math.exp(min(nll, 700.0)), **scores}
+
+    def _show(self, step: int, hypotheses: list[str]) -> None:
+        """Heatmaps read the attention over the references, so that they can be compared from one validation to the next."""
+        count = len(hypotheses)
+        sources, references = self.split.source_lines[:count], self.split.target_lines[:count]
+        rows = zip(sources, references, hypotheses, strict=True)
+        self.tracker.text(
+            step,
+            "samples",
+            "\n\n".join(
+                f"**source** {printable(source)}  \n**reference** {printable(reference)}  \n**hypothesis** {printable(hypothesis)}"
+                for source, reference, hypothesis in rows
+            ),
+        )
+        alignments = align(
+            self.objective.model,
+            self.translator.tokenizer,
+            sources,
+            references,
+            self.config.alignment,
+            self.translator.device,
+            self.translator.precision,
+        )
+        for i, alignment in enumerate(alignments):
+            if alignment.links:
+                self.tracker.figure(step, f"attention/{i}", heatmap_figure(alignment))
+
+
+def dev_nll(objective: Objective, split: Split, config: Config, device: torch.device) -> float:
+    """Mean unsmoothed negative log-likelihood of a split, in nats a target token."""
+    sources, targets = split.source_lengths.astype(np.int64) + 1, split.target_lengths.astype(np.int64) + 1
+    budget = max(config.train.max_tokens, int(sources.max()), int(targets.max()))
+    nll_sum, num_tokens = 0.0, 0
+    with torch.inference_mode(), autocast(device, config.precision):
+        for sentences in length_buckets(sources, targets, budget, np.zeros(len(sources))):
+            losses = objective(make_batch(split, sentences).to(device))
+            nll_sum += float(losses.nll_sum)
+            num_tokens += losses.num_tokens
+    return nll_sum / num_tokens

@@ -1,0 +1,108 @@
+"""Notation of links, attention between words, and alignment scores, against hand-worked cases and plain loops."""
+
+import random
+
+import numpy as np
+import pytest
+
+from nmt.alignment.links import Links, alignment_scores, argmax_links, check_links, format_links, parse_links, word_weights
+from nmt.data.reader import DataError
+
+
+def test_a_sure_link_is_possible_too():
+    links = parse_links("0-0 1p2  2-1 1p0\t2p1")
+    assert links.sure == {(0, 0), (2, 1)}
+    assert links.possible == {(0, 0), (2, 1), (1, 2), (1, 0)}
+    assert links.sure_only() == Links(links.sure, links.sure)
+    assert parse_links("") == parse_links(" ") == Links(frozenset(), frozenset())
+
+
+@pytest.mark.parametrize("word", ["1", "1-", "-1", "1_2", "1-2-3", "a-b", "-1-2", "1--2", "1P2", "²-1"])
+def test_what_is_no_link_is_refused(word):
+    with pytest.raises(DataError, match="i-j") as refused:
+        parse_links(f"0-0 {word}")
+    assert repr(word) in str(refused.value)
+
+
+def test_links_are_written_in_the_order_of_numbers():
+    assert format_links({(10, 0), (2, 11), (2, 3)}) == "2-3 2-11 10-0"
+    assert parse_links(format_links({(10, 0), (2, 11)})).sure == {(10, 0), (2, 11)}
+
+
+@pytest.mark.parametrize(("line", "message"), [("0-0 3-1", "source word 3, but the source has 3"), ("2p2", "target word 2, but the target has 2")])
+def test_a_link_to_a_missing_word_is_named(line, message):
+    with pytest.raises(DataError, match=f"gold.txt:7: .*{message} words .*from 0"):
+        check_links(parse_links(line), 3, 2, "gold.txt:7")
+    check_links(parse_links("0-0 2-1"), 3, 2, "gold.txt:7")
+
+
+def test_word_weights_by_hand():
+    pieces = np.array([[0.5, 0.25, 0.25], [0.1, 0.2, 0.7], [0.3, 0.3, 0.4]])
+    words = word_weights(pieces, [0, 0, 1], [0, 1, 1])
+    np.testing.assert_allclose(words, [[0.75, 0.25], [0.45, 0.55]])
+    assert argmax_links(words) == {(0, 0), (1, 1)}
+
+
+def test_word_weights_are_those_of_a_plain_loop():
+    generator = np.random.default_rng(1)
+    source_words, target_words = [0, 0, 1, 2, 2, 2, 3], [0, 1, 1, 1, 2]
+    pieces = generator.dirichlet(np.ones(7), size=5).astype(np.float32)
+    expected = np.zeros((3, 4))
+    for t in range(5):
+        for s in range(7):
+            expected[target_words[t], source_words[s]] += pieces[t, s] / target_words.count(target_words[t])
+    words = word_weights(pieces, source_words, target_words)
+    np.testing.assert_allclose(words, expected, rtol=1e-6)
+    np.testing.assert_allclose(words.sum(1), 1, rtol=1e-6)
+    assert words.dtype == np.float32
+
+
+def test_of_equal_weights_the_leftmost_wins():
+    assert argmax_links(np.array([[0.2, 0.4, 0.4], [0.3, 0.3, 0.3]])) == {(1, 0), (0, 1)}
+
+
+def test_alignment_scores_by_hand():
+    """3 links predicted; 1 is sure, 2 are possible; there are 2 sure ones."""
+    gold = [parse_links("0-0 1-1 2p1")]
+    scores = alignment_scores([frozenset({(0, 0), (2, 1), (2, 2)})], gold)
+    assert scores.aer == pytest.approx(1 - (1 + 2) / (3 + 2))
+    assert scores.precision == pytest.approx(2 / 3)
+    assert scores.recall == pytest.approx(1 / 2)
+    assert scores.f1 == pytest.approx(4 / 7)
+    assert (scores.num_predicted, scores.num_sure, scores.num_possible) == (3, 2, 3)
+    sure = alignment_scores([frozenset({(0, 0), (2, 1), (2, 2)})], [gold[0].sure_only()])
+    assert sure.aer == pytest.approx(1 - (1 + 1) / (3 + 2))
+    assert sure.precision == pytest.approx(1 / 3)
+
+
+def test_scores_at_the_ends():
+    gold = [parse_links("0-0 1-1"), parse_links("0-1 0p0")]
+    assert alignment_scores([links.sure for links in gold], gold).aer == 0
+    assert alignment_scores([frozenset({(5, 5)}), frozenset()], gold).aer == 1
+    nothing = alignment_scores([frozenset()], [parse_links("")])
+    assert (nothing.aer, nothing.f1) == (0, 1)
+    silent = alignment_scores([frozenset()], [parse_links("0-0")])
+    assert (silent.aer, silent.precision, silent.recall, silent.f1) == (1, 1, 0, 0)
+
+
+def test_alignment_scores_are_those_of_a_plain_loop():
+    generator = random.Random(7)
+    for _ in range(50):
+        predicted, gold = [], []
+        hits_sure = hits_possible = size = num_sure = 0
+        for _ in range(generator.randint(1, 5)):
+            cells = [(s, t) for s in range(5) for t in range(7)]
+            guess = {cell for cell in cells if generator.random() < 0.3}
+            sure = {cell for cell in cells if generator.random() < 0.2}
+            possible = sure | {cell for cell in cells if generator.random() < 0.2}
+            for cell in guess:
+                hits_sure += cell in sure
+                hits_possible += cell in possible
+            size += len(guess)
+            num_sure += len(sure)
+            predicted.append(frozenset(guess))
+            gold.append(Links(frozenset(sure), frozenset(possible)))
+        scores = alignment_scores(predicted, gold)
+        assert scores.aer == pytest.approx(1 - (hits_sure + hits_possible) / (size + num_sure))
+        assert scores.precision == pytest.approx(hits_possible / size)
+        assert scores.recall == pytest.approx(hits_sure / num_sure)

@@ -1,0 +1,251 @@
+"""Search against exhaustive search and plain loops, on a model whose every prefix has a distribution of its own."""
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+from nmt.config import SearchConfig
+from nmt.data.tokenizer import BOS, EOS, PAD, UNK
+from nmt.decoding.search import search
+from nmt.layout import Layout
+from nmt.models import build_model
+from nmt.models.interface import Memory, Seq2Seq, State, StepOutput
+
+NUM_KEYS = 10_007
+
+
+@dataclass
+class TableMemory(Memory):
+    keys: torch.Tensor  # (B,)
+
+    def select(self, sentences):
+        return TableMemory(self.keys[sentences])
+
+
+@dataclass
+class TableState(State):
+    keys: torch.Tensor  # (R,)
+
+    def select(self, rows):
+        return TableState(self.keys[rows])
+
+
+class TableModel(Seq2Seq):
+    """Logits are a row of a random table that source and whole target prefix choose; the hidden states are the logits."""
+
+    def __init__(self, vocab_size, seed, sharpness=2.0):
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        self.table = torch.randn(NUM_KEYS, vocab_size, generator=generator) * sharpness
+        self.widths = []  # sentences in the batch at each step
+
+    def encode(self, source, layout):
+        keys = torch.zeros(len(source), dtype=torch.int64)
+        for ids, mask in zip(source.unbind(1), layout.mask.unbind(1), strict=True):
+            keys = torch.where(mask, self.advance(keys, ids), keys)
+        return TableMemory(keys)
+
+    def init_state(self, memory, width=1):
+        return TableState(memory.keys.repeat_interleave(width))
+
+    def step(self, previous, state, memory, *, with_attention=False):
+        assert len(previous) == len(state.keys) and len(previous) % len(memory.keys) == 0
+        self.widths.append(len(memory.keys))
+        keys = self.advance(state.keys, previous)
+        return StepOutput(self.table[keys], TableState(keys))
+
+    def decode(self, target_in, layout, memory):
+        state, rows = self.init_state(memory), []
+        for ids in target_in.unbind(1):
+            state.keys = self.advance(state.keys, ids)
+            rows.append(self.table[state.keys])
+        return torch.stack(rows, 1)
+
+    def output_layer(self):
+        return torch.eye(self.table.shape[1]), None
+
+    def attentions(self):
+        return {}
+
+    @staticmethod
+    def advance(keys, ids):
+        return (keys * 4_099 + ids * 1_009 + 17) % NUM_KEYS
+
+
+class NanModel(TableModel):
+    def step(self, previous, state, memory, *, with_attention=False):
+        output = super().step(previous, state, memory)
+        output.hidden = output.hidden * math.nan
+        return output
+
+
+def batch(rows):
+    layout = Layout.of([len(row) for row in rows])
+    return layout.pad_packed(torch.tensor(list(itertools.chain(*rows)))), layout
+
+
+def settings(**changes):
+    return SearchConfig(**{"beam_size": 3, "length_penalty": 0.0, "max_length_ratio": 1.0, "max_length_offset": 1, **changes})
+
+
+def run(model, rows, config):
+    """``(ids, score)`` of each hypothesis of each sentence."""
+    return [[(h.ids, h.score) for h in n_best] for n_best in search(model, *batch(rows), config)]
+
+
+def rescored(model, row, ids):
+    """Log-probability of a target and EOS, by one teacher-forced pass."""
+    source, source_layout = batch([row])
+    target_in, layout = batch([[BOS, *ids]])
+    with torch.inference_mode():
+        hidden = model.decode(target_in, layout, model.encode(source, source_layout))
+        log_probs = torch.log_softmax(model.output(hidden)[0].double(), -1)
+    return sum(float(log_probs[t, piece]) for t, piece in enumerate([*ids, EOS]))
+
+
+def limit(row, config):
+    return int(config.max_length_ratio * (len(row) - 1) + config.max_length_offset)
+
+
+def rank(ids, score, config):
+    return score / (len(ids) + 1) ** config.length_penalty
+
+
+def plain_beam(model, vocab_size, row, config):
+    """The same search in plain loops, and to the length limit: nothing is decided early."""
+    def log_probs(ids):
+        return [rescored_next(model, row, ids, piece) for piece in range(vocab_size)]
+
+    def rescored_next(model, row, ids, piece):
+        source, source_layout = batch([row])
+        target_in, layout = batch([[BOS, *ids]])
+        logits = model.output(model.decode(target_in, layout, model.encode(source, source_layout)))[0, -1]
+        return float(torch.log_softmax(logits.double(), -1)[piece])
+
+    beam, ended = [([], 0.0)], []
+    for length in range(limit(row, config) + 1):
+        candidates = []
+        for ids, score in beam:
+            following = log_probs(ids)
+            pieces = [EOS] if length == limit(row, config) else range(EOS, vocab_size)
+            candidates += [([*ids, piece], score + following[piece]) for piece in pieces]
+        candidates = sorted(candidates, key=lambda c: -c[1])[: config.beam_size]
+        ended += [(ids[:-1], score) for ids, score in candidates if ids[-1] == EOS]
+        beam = [(ids, score) for ids, score in candidates if ids[-1] != EOS]
+    return sorted(ended, key=lambda h: -rank(*h, config))[: config.beam_size]
+
+
+def same(found, expected):
+    assert [ids for ids, _ in found] == [ids for ids, _ in expected]
+    assert [score for _, score in found] == pytest.approx([score for _, score in expected], abs=1e-4)
+
+
+ROWS = [[9, 5, EOS], [4, 4, 6, 7, EOS], [EOS], [8, EOS], [5, 6, 9, 8, 4, EOS], [7, 9, 4, EOS], [6, EOS]]
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("penalty", [0.0, 0.6, 1.0, 2.0])
+@pytest.mark.parametrize("vocab_size", [5, 7])
+def test_a_beam_that_holds_everything_is_exhaustive_search(seed, penalty, vocab_size):
+    model = TableModel(vocab_size, seed)
+    row, config = [4, 4, EOS], settings(beam_size=130, length_penalty=penalty, max_length_offset=2)
+    targets = [list(ids) for n in range(5) for ids in itertools.product(range(4, vocab_size), repeat=n)]
+    everything = [(ids, rescored(model, row, ids)) for ids in targets]
+    expected = sorted(everything, key=lambda h: -rank(*h, config))
+    same(run(model, [row], config)[0], expected)
+
+
+@pytest.mark.parametrize("penalty", [0.0, 1.0])
+def test_a_beam_of_one_is_greedy(penalty):
+    vocab_size = 11
+    for seed in range(5):
+        model = TableModel(vocab_size, seed)
+        config = settings(beam_size=1, length_penalty=penalty, max_length_ratio=2.0)
+        found = run(model, ROWS, config)
+        for row, n_best in zip(ROWS, found, strict=True):
+            ids = []
+            while len(ids) < limit(row, config):
+                source, layout = batch([row])
+                target_in, target_layout = batch([[BOS, *ids]])
+                logits = model.output(model.decode(target_in, target_layout, model.encode(source, layout)))[0, -1]
+                piece = EOS + int(logits[EOS:].argmax())
+                if piece == EOS:
+                    break
+                ids.append(piece)
+            same(n_best, [(ids, rescored(model, row, ids))])
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("penalty", [0.0, 0.6, 1.0, 1.5])
+@pytest.mark.parametrize("beam_size", [2, 5])
+def test_deciding_early_loses_nothing(seed, penalty, beam_size):
+    vocab_size = 11
+    model = TableModel(vocab_size, seed)
+    config = settings(beam_size=beam_size, length_penalty=penalty, max_length_ratio=1.5, max_length_offset=3)
+    for row, n_best in zip(ROWS, run(model, ROWS, config), strict=True):
+        same(n_best, plain_beam(model, vocab_size, row, config))
+
+
+@pytest.mark.parametrize("beam_size", [1, 4])
+def test_sentences_do_not_depend_on_their_batch(beam_size):
+    model = TableModel(13, seed=3)
+    config = settings(beam_size=beam_size, length_penalty=1.0, max_length_ratio=3.0)
+    together = run(model, ROWS, config)
+    assert model.widths == sorted(model.widths, reverse=True)
+    assert len(set(model.widths)) > 3, "sentences should leave one after the other"
+    assert run(model, ROWS[::-1], config) == together[::-1]
+    assert [run(model, [row], config)[0] for row in ROWS] == together
+
+
+def test_results_are_sorted_distinct_and_within_the_limit():
+    for seed, penalty in itertools.product(range(4), (0.0, 1.0)):
+        model = TableModel(13, seed, sharpness=1.0)
+        config = settings(beam_size=5, length_penalty=penalty, max_length_ratio=1.5)
+        lengths = set()
+        for row, n_best in zip(ROWS, run(model, ROWS, config), strict=True):
+            ranks = [rank(*hypothesis, config) for hypothesis in n_best]
+            assert ranks == sorted(ranks, reverse=True)
+            assert len({tuple(ids) for ids, _ in n_best}) == len(n_best) == 5
+            assert not {PAD, UNK, BOS, EOS} & {piece for ids, _ in n_best for piece in ids}
+            assert max(len(ids) for ids, _ in n_best) <= limit(row, config)
+            lengths |= {limit(row, config) - len(ids) for ids, _ in n_best}
+        assert 0 in lengths, "nothing reached the limit"
+
+
+@pytest.mark.parametrize("offset", [0, -1])
+def test_without_room_for_a_piece_the_hypothesis_is_empty(offset):
+    model = TableModel(7, seed=1)
+    config = settings(max_length_ratio=0.0, max_length_offset=offset)
+    same(run(model, [[4, EOS]], config)[0], [([], rescored(model, [4, EOS], []))])
+
+
+def test_a_wider_beam_finds_no_worse():
+    for seed in range(10):
+        model = TableModel(7, seed)
+        greedy, full = (run(model, ROWS, settings(beam_size=size, max_length_ratio=0.0, max_length_offset=4)) for size in (1, 130))
+        assert all(best[0][1] >= first[0][1] - 1e-5 for best, first in zip(full, greedy, strict=True))
+        assert any(best[0][1] > first[0][1] + 0.1 for best, first in zip(full, greedy, strict=True))
+
+
+def test_a_model_of_nan_ends():
+    found = run(NanModel(7, seed=1), ROWS, settings())
+    assert all(n_best and math.isnan(n_best[0][1]) for n_best in found)
+
+
+@pytest.mark.parametrize("beam_size", [1, 4])
+def test_scores_and_batches_of_real_models(family_config, beam_size):
+    torch.manual_seed(2)
+    model = build_model(family_config, 37).eval()
+    for parameter in model.parameters():
+        parameter.data *= 2  # distributions with something to choose
+    config = settings(beam_size=beam_size, length_penalty=1.0, max_length_ratio=2.0)
+    together = run(model, ROWS, config)
+    assert len({tuple(n_best[0][0]) for n_best in together}) > 3
+    for row, n_best in zip(ROWS, together, strict=True):
+        same(n_best, [(ids, rescored(model, row, ids)) for ids, _ in n_best])
+        same(run(model, [row], config)[0], n_best)
+    for backwards, n_best in zip(run(model, ROWS[::-1], config)[::-1], together, strict=True):
+        same(backwards, n_best)

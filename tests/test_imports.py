@@ -1,0 +1,87 @@
+"""Imports point down only: what each part of the package may import of the others."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "nmt"
+
+BASE = {"errors", "config", "files", "text", "layout", "hardware"}
+ALLOWED = {
+    "errors": set(),
+    "config": {"errors"},
+    "files": set(),
+    "text": set(),
+    "layout": set(),
+    "hardware": {"config"},
+    "provenance": {"__init__", "hardware"},
+    "attention": {"attention", "layout"},
+    "models": {"models", "attention", "layout", "config"},
+    "data": {"data", *BASE},
+    "decoding": {"decoding", "models", "data", *BASE},
+    "evaluation": {"evaluation", "decoding", "data", *BASE},
+    "alignment": {"alignment", "attention", "models", "decoding", "data", *BASE},
+    "tracking": BASE,
+    "training": {"training", "models", "data", "tracking", *BASE},
+    "validation": {"alignment", "evaluation", "decoding", "training", "data", "tracking", *BASE},
+    "run_folder": {"training", "models", "data", *BASE},
+    "cli": {"__init__", "config", "commands"},
+    "__main__": {"cli"},
+    "__init__": set(),
+}
+
+
+def unit(module: str) -> str:
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else "__init__"
+
+
+def imported(path: Path) -> set[str]:
+    modules = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            if node.module == "nmt":
+                submodules = {alias.name for alias in node.names if (PACKAGE / f"{alias.name}.py").exists()}
+                modules |= {f"nmt.{name}" for name in submodules} or {"nmt"}
+            else:
+                modules.add(node.module)
+        elif isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+    return modules
+
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_down(path):
+    modules = imported(path)
+    name = unit(".".join(["nmt", *path.relative_to(PACKAGE).with_suffix("").parts]))
+    if name != "commands":
+        allowed = ALLOWED[name]
+        upward = {module for module in modules if module.split(".")[0] == "nmt" and unit(module) not in allowed}
+        assert not upward, f"{path} imports {upward}"
+        assert not {module for module in modules if module.split(".")[0] in ("hydra", "omegaconf")}
+    if name == "attention":
+        assert {module.split(".")[0] for module in modules} <= {"__future__", "collections", "contextlib", "dataclasses",
+                                                                "enum", "math", "typing", "torch", "jaxtyping", "nmt"}
+
+
+def test_config_needs_the_standard_library_alone():
+    import subprocess
+    import sys
+
+    code = "import sys; import nmt.cli, nmt.config; print([m for m in ('torch', 'numpy', 'hydra', 'datasets') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_nothing_that_can_run_code_from_a_file():
+    for path in FILES:
+        text = path.read_text(encoding="utf-8")
+        for word in ("pickle", "weights_only=False", "yaml.load(", "instantiate", "eval(", "exec("):
+            if word == "eval(":
+                assert not [line for line in text.splitlines() if "eval(" in line and ".eval()" not in line], path
+            else:
+                assert word not in text.replace("allow_pickle=False", ""), f"{path}: {word}"

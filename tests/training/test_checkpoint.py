@@ -1,0 +1,135 @@
+import json
+import os
+
+import pytest
+import torch
+from torch import nn
+
+from nmt.config import OptimConfig, Weights
+from nmt.training.checkpoint import CheckpointError, Checkpoints, load_weights
+from nmt.training.optim import build_optimizer
+
+
+class Tied(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(5, 3)
+        self.output = nn.Linear(3, 5)
+        self.output.weight = self.embedding.weight
+
+
+def save(checkpoints, step, value, keep_last=2, best=None):
+    model = Tied()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(value)
+    optimizer = build_optimizer(model, OptimConfig())
+    checkpoints.save(step, model, optimizer, {"state": {"step": step}}, keep_last=keep_last, best=best)
+    return model
+
+
+@pytest.fixture
+def checkpoints(tmp_path):
+    return Checkpoints(tmp_path / "checkpoints")
+
+
+def test_round_trip_with_tied_weights(checkpoints):
+    saved = save(checkpoints, 7, 0.3)
+    checkpoint = checkpoints.load_latest()
+    assert checkpoint.step == 7
+    assert checkpoint.meta["state"] == {"step": 7}
+    fresh = Tied()
+    load_weights(fresh, checkpoint.model)
+    assert fresh.output.weight is fresh.embedding.weight
+    assert torch.equal(fresh.output.weight, saved.output.weight)
+    assert torch.equal(fresh.output.bias, saved.output.bias)
+
+
+def test_the_best_and_the_newest_stay(checkpoints):
+    for step in range(1, 7):
+        save(checkpoints, step, step, keep_last=2, best=2 if step >= 2 else 1)
+    assert checkpoints.steps() == [2, 5, 6]
+    assert (checkpoints.folder / "best").read_text() == "step-00000002\n"
+    assert (checkpoints.folder / "latest").read_text() == "step-00000006\n"
+    assert checkpoints.weights(Weights.best)[1] == [2]
+    assert checkpoints.weights(Weights.latest)[1] == [6]
+
+
+def test_average_is_the_mean(checkpoints):
+    for step, value in ((1, 1.0), (2, 2.0), (3, 6.0)):
+        save(checkpoints, step, value, keep_last=3)
+    weights, steps = checkpoints.weights(Weights.average, average_last=2)
+    assert steps == [2, 3]
+    assert {float(v) for value in weights.values() for v in value.flatten()} == {4.0}
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "training.pt", "meta.json", "MANIFEST.json"])
+@pytest.mark.parametrize("damage", ["flip", "truncate", "delete"])
+def test_damage_is_noticed_and_the_one_before_is_used(checkpoints, name, damage, caplog):
+    save(checkpoints, 1, 1.0)
+    save(checkpoints, 2, 2.0)
+    path = checkpoints.folder / "step-00000002" / name
+    content = bytearray(path.read_bytes())
+    if damage == "flip":
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    elif damage == "truncate":
+        path.write_bytes(content[:-1])
+    else:
+        path.unlink()
+    assert checkpoints.load_latest().step == 1
+    assert "step-00000002" in caplog.text
+
+
+def test_nothing_whole_is_an_error_not_a_fresh_start(checkpoints):
+    save(checkpoints, 1, 1.0)
+    (checkpoints.folder / "step-00000001" / "model.safetensors").write_bytes(b"")
+    with pytest.raises(CheckpointError, match="fresh=true"):
+        checkpoints.load_latest()
+
+
+def test_no_checkpoint_is_none(checkpoints):
+    assert checkpoints.load_latest() is None
+
+
+def test_a_half_written_checkpoint_is_passed_over_and_cleared(checkpoints):
+    save(checkpoints, 1, 1.0)
+    leftover = checkpoints.folder / "step-00000002.tmp"
+    leftover.mkdir()
+    (leftover / "model.safetensors").write_bytes(b"half")
+    assert checkpoints.load_latest().step == 1
+    save(checkpoints, 3, 3.0)
+    assert sorted(os.listdir(checkpoints.folder)) == ["latest", "step-00000001", "step-00000003"]
+
+
+def test_a_full_disk_leaves_the_old_ones(checkpoints, monkeypatch):
+    save(checkpoints, 1, 1.0)
+
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("nmt.training.checkpoint.save_file", full)
+    with pytest.raises(CheckpointError, match=r"MiB free.*No space left.*\[1\]"):
+        save(checkpoints, 2, 2.0)
+    assert checkpoints.load_latest().step == 1
+    assert not list(checkpoints.folder.glob("*.tmp"))
+
+
+def test_loading_runs_no_code(checkpoints, tmp_path):
+    save(checkpoints, 1, 1.0)
+    sentinel = tmp_path / "ran"
+
+    class Evil:
+        def __reduce__(self):
+            return os.system, (f"touch {sentinel}",)
+
+    folder = checkpoints.folder / "step-00000001"
+    torch.save(Evil(), folder / "training.pt")
+    manifest = json.loads((folder / "MANIFEST.json").read_text())
+    from nmt.training.checkpoint import _fingerprint
+
+    manifest["training.pt"] = _fingerprint(folder / "training.pt")
+    (folder / "MANIFEST.json").write_text(json.dumps(manifest))
+    with pytest.raises(Exception, match=r"(?i)weights.only"):
+        checkpoints.load(1)
+    assert not sentinel.exists()
