@@ -519,6 +519,8 @@ def validate(config: Config) -> None:
             raise ConfigError(f"`{key}` must be at least 1, but is {number}")
     if not 0 <= config.loss.label_smoothing < 1:
         raise ConfigError(f"`loss.label_smoothing` must be at least 0 and below 1, but is {config.loss.label_smoothing}")
+    if search.length_penalty < 0:
+        raise ConfigError(f"`search.length_penalty` must be at least 0, but is {search.length_penalty}")
     if train.average_last > train.keep_last:
         raise ConfigError(
             f"`train.average_last` must be at most `train.keep_last` ({train.keep_last}), but is {train.average_last}"

@@ -18,13 +18,14 @@ from nmt.files import read_json_lines, write_text_atomic
 from nmt.text import printable
 
 CHARTS = {
-    "Negative log-likelihood, nats a token": ("train/nll", "dev/nll"),
+    "Negative log-likelihood (nats a token)": ("train/nll", "dev/nll"),
     "BLEU on dev": ("dev/bleu",),
     "Learning rate": ("train/learning_rate",),
 }
 """What is drawn over the steps: names in ``metrics.jsonl``, by title."""
 
 CHART_WIDTH, CHART_HEIGHT = 400, 180
+NICE = [1, 2, 5, 10]  # distances of ticks, times a power of ten
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,20 +118,20 @@ def write_report(path: Path, data: ReportData) -> None:
 
 
 def make_chart(title: str, names: Iterable[str], metrics: Iterable[Mapping[str, Any]]) -> Chart | None:
-    """The named metrics over the steps, or None where there is nothing to draw; values that are not finite are left out."""
+    """The named metrics over the steps, both from 0, or None where there is nothing to draw; null values are left out."""
     from matplotlib.ticker import MaxNLocator
 
     curves: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
     for record in metrics:
         for name, points in curves.items():
             if record.get(name) is not None:
-                points.append((record["step"], record[name]))
+                points.append((float(record["step"]), float(record[name])))
     everything = [point for points in curves.values() for point in points]
     if not everything:
         return None
     xs, ys = zip(*everything, strict=True)
-    x_values = [float(x) for x in MaxNLocator(5, integer=True).tick_values(0, max(xs))]
-    y_values = [float(y) for y in MaxNLocator(5).tick_values(min(ys), max(ys))]
+    x_values = [float(x) for x in MaxNLocator(5, steps=NICE, integer=True).tick_values(0, max(xs))]
+    y_values = [float(y) for y in MaxNLocator(5, steps=NICE).tick_values(min(0.0, *ys), max(0.0, *ys))]
 
     def x_place(step: float) -> float:
         return step / x_values[-1] * CHART_WIDTH

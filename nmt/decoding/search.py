@@ -1,157 +1,149 @@
-"""Beam search over ids: it knows a model as :class:`Seq2Seq` and nothing of text.
-
-Letters: B sentences still searched, K hypotheses a sentence, R = B * K rows, V vocabulary.
-"""
+"""Greedy and beam search, over ids alone."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn import functional as F
 
 from nmt.config import SearchConfig
 from nmt.data.tokenizer import BOS, EOS, PAD, UNK
+from nmt.errors import RunFailure
 from nmt.layout import Layout
 from nmt.models.interface import Seq2Seq
-
-NEVER_WRITTEN = [PAD, UNK, BOS]
 
 
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
-    """A translation: its pieces without EOS, and the sum of their log-probabilities and EOS's."""
+    """A finished target without BOS and EOS; ``score`` is the sum of the log-probabilities of its pieces and of EOS, in nats."""
 
     ids: list[int]
     score: float
 
-    def rank(self, length_penalty: float) -> float:
-        """What hypotheses are compared by: score / length ** penalty, the length counting EOS."""
-        return self.score / (len(self.ids) + 1) ** length_penalty
-
-
-@dataclass(slots=True)
-class _Sentence:
-    """A sentence being searched: where its result goes, how long it may become, and what is finished, best first."""
-
-    number: int
-    max_length: int
-    finished: list[Hypothesis] = field(default_factory=list)
-
 
 @torch.inference_mode()
-def search(model: Seq2Seq, source: Int[Tensor, "B S"], layout: Layout, config: SearchConfig) -> list[list[Hypothesis]]:
-    """The best translations of each sentence, at most ``beam_size`` of them, best first.
+def search(model: Seq2Seq, source: Int[Tensor, "..."], source_layout: Layout, config: SearchConfig) -> list[list[Hypothesis]]:
+    """The best targets of each source sentence, best first, at most ``beam_size`` of them.
 
-    At every position the 2K best continuations of a sentence's K open hypotheses are looked at: those that end it among the first K
-    are finished, the first K others stay open. A hypothesis that has reached the length limit can only end. A sentence is done, and
-    leaves the batch, when it has K finished hypotheses and its best open one could not overtake the worst of them at any length
-    still allowed: log-probabilities only fall, so the best it can rank is its score now over the longest length to the penalty.
-    With K = 1 this is greedy search. PAD, UNK and BOS are never written.
+    A step extends the open hypotheses of a sentence by every piece; of all that come out, those that end (in EOS) and those that do
+    not, the ``beam_size`` most probable survive. With a beam of 1 this is greedy search. PAD, BOS and UNK are never generated, but
+    keep their share of the probability. At the length limit only EOS may follow, at its own log-probability.
+
+    The ``beam_size`` best ended hypotheses are kept, ranked by score / length ** ``length_penalty``, where the length counts the
+    pieces and EOS. A sentence is decided, and leaves the batch, when no open hypothesis can outrank the worst of a full set. With a
+    penalty of at least 0 this loses nothing: log-probabilities only fall, so none gets beyond its score now at the longest length.
+
+    Deviations: Wu et al. 2016 (section 7) divide by ((5 + length) / 6) ** penalty, and also prune by the distance from the best.
+
+    Raises:
+        RunFailure: the model gives no finite log-probabilities.
     """
-    memory = model.encode(source, layout)
-    state = model.init_state(memory, config.beam_size)
-    beam = _Beam.start(layout, config, source.device)
-    results: list[list[Hypothesis]] = [[] for _ in range(layout.num_sentences)]
-    while beam.sentences:
-        output = model.step(beam.previous, state, memory)
-        log_probs = model.output(output.hidden).float().log_softmax(-1)  # (R, V)
-        rows = beam.advance(log_probs)
-        done = beam.done()
-        if any(done):
-            stay = [b for b, is_done in enumerate(done) if not is_done]
-            for sentence, is_done in zip(beam.sentences, done, strict=True):
-                if is_done:
-                    results[sentence.number] = sentence.finished
-            kept = torch.tensor(stay, dtype=torch.int64, device=source.device)
-            rows = rows.view(-1, config.beam_size)[kept].flatten()
-            if stay:
-                memory = memory.select(kept)
-            beam.select(stay, kept)
-        if beam.sentences:
-            state = output.state.select(rows)
-    return results
+    width = config.beam_size
+    memory = model.encode(source, source_layout)
+    state = model.init_state(memory, width)
+    beam = Beam.start(source_layout, config, source.device)
+    results: dict[int, list[Hypothesis]] = {}
+    while True:
+        output = model.step(beam.ids[:, :, -1].flatten(), state, memory)
+        log_probs = torch.log_softmax(model.output(output.hidden), dim=-1, dtype=torch.float32)
+        rows = beam.extend(log_probs.unflatten(0, (-1, width)))
+        undecided = beam.undecided()
+        staying = undecided.nonzero().squeeze(1)  # (B2,); the one wait for the device in a step
+        if len(staying) < len(undecided):
+            results |= beam.select((~undecided).nonzero().squeeze(1)).results()
+            if not len(staying):
+                return [results[sentence] for sentence in range(source_layout.num_sentences)]
+            beam, memory, rows = beam.select(staying), memory.select(staying), rows[staying]
+        state = output.state.select(rows.flatten())
 
 
 @dataclass(slots=True)
-class _Beam:
-    """K open hypotheses of each sentence: their ids so far (R, t), their scores (B, K), and the sentences they belong to."""
+class Beam:
+    """The hypotheses of B sentences, K open and K ended ones of each; a place that is not taken has a score of -inf.
 
-    config: SearchConfig
-    sentences: list[_Sentence]
-    ids: Int[Tensor, "R t"]
+    Attributes:
+        sentences: (B,) which sentences of the batch that came in these are.
+        max_lengths: (B,) the most pieces of a hypothesis, EOS counted.
+        length_penalty: exponent of the length in ``ended_ranks``.
+        ids: (B, K, T) the open ones: BOS and T - 1 pieces.
+        scores: (B, K) their log-probabilities.
+        ended_ids: (B, K, T) the ended ones: BOS, pieces, EOS, and more of EOS.
+        ended_scores: (B, K) their log-probabilities.
+        ended_ranks: (B, K) what they are ordered by, best first.
+    """
+
+    sentences: Int[Tensor, " B"]
+    max_lengths: Int[Tensor, " B"]
+    length_penalty: float
+    ids: Int[Tensor, "B K T"]
     scores: Float[Tensor, "B K"]
+    ended_ids: Int[Tensor, "B K T"]
+    ended_scores: Float[Tensor, "B K"]
+    ended_ranks: Float[Tensor, "B K"]
 
     @staticmethod
-    def start(layout: Layout, config: SearchConfig, device: torch.device) -> _Beam:
-        """One empty hypothesis a sentence; the other K - 1 rows can only be overtaken."""
-        limits = [int(config.max_length_ratio * (length - 1)) + config.max_length_offset for length in layout.lengths.tolist()]
-        sentences = [_Sentence(number, limit) for number, limit in enumerate(limits)]
-        scores = torch.full((len(limits), config.beam_size), -torch.inf, device=device)
+    def start(source_layout: Layout, config: SearchConfig, device: torch.device) -> Beam:
+        """One open hypothesis a sentence: BOS."""
+        num_pieces = source_layout.lengths.double() - 1  # EOS is none
+        max_lengths = (config.max_length_ratio * num_pieces + config.max_length_offset).long().clamp(min=0) + 1
+        ids = torch.full((len(max_lengths), config.beam_size, 1), BOS, device=device)
+        none = torch.full(ids.shape[:2], -math.inf, device=device)
+        scores = none.clone()
         scores[:, 0] = 0
-        return _Beam(config, sentences, torch.empty(scores.numel(), 0, dtype=torch.int64, device=device), scores)
+        sentences = torch.arange(len(max_lengths), device=device)
+        return Beam(sentences, max_lengths.to(device), config.length_penalty, ids, scores, ids, none, none)
 
-    @property
-    def previous(self) -> Int[Tensor, " R"]:
-        return self.ids[:, -1] if self.ids.shape[1] else self.ids.new_full((len(self.ids),), BOS)
+    def extend(self, log_probs: Float[Tensor, "B K V"]) -> Int[Tensor, "B K"]:
+        """Go on by one piece; gives for each open hypothesis the row, of B * K, that it extends. Spends ``log_probs``."""
+        num_sentences, width, vocab_size = log_probs.shape
+        endings = self.scores + log_probs[..., EOS]
+        for piece in (PAD, UNK, BOS, EOS):
+            log_probs[..., piece] = -math.inf
+        extensions, places = (self.scores.unsqueeze(-1) + log_probs).flatten(1).topk(width)  # (B, K)
+        at_limit = self.max_lengths == self.ids.shape[2]
+        extensions = extensions.masked_fill(at_limit.unsqueeze(1), -math.inf)
 
-    def advance(self, log_probs: Float[Tensor, "R V"]) -> Int[Tensor, " R"]:
-        """Extend every sentence's hypotheses by one piece; gives the row that each open hypothesis grew from."""
-        beam_size, vocab_size = self.config.beam_size, log_probs.shape[-1]
-        written = self.ids.shape[1]
-        log_probs[:, NEVER_WRITTEN] = -torch.inf
-        at_limit = [b for b, sentence in enumerate(self.sentences) if written >= sentence.max_length]
-        if at_limit:
-            others = torch.arange(vocab_size, device=log_probs.device) != EOS
-            log_probs.view(-1, beam_size, vocab_size)[at_limit] = log_probs.view(-1, beam_size, vocab_size)[at_limit].masked_fill(
-                others, -torch.inf
-            )
-        totals = (self.scores.view(-1, 1) + log_probs).view(len(self.sentences), -1)  # (B, K * V)
-        best, flat = totals.topk(min(2 * beam_size, totals.shape[1]))  # (B, 2K)
-        from_beam, piece = flat // vocab_size, flat % vocab_size
-        ends = piece == EOS
-        self._finish(best, from_beam, ends)
-        # the first K that do not end: ends sort behind all others, which keep their order
-        order = ends.to(torch.int8).argsort(dim=1, stable=True)[:, :beam_size]
-        self.scores = best.masked_fill(ends, -torch.inf).gather(1, order)
-        first_rows = torch.arange(len(self.sentences), device=flat.device)[:, None] * beam_size
-        rows = (first_rows + from_beam.gather(1, order)).flatten()
-        self.ids = torch.cat([self.ids[rows], piece.gather(1, order).view(-1, 1)], dim=1)
-        return rows
+        candidates = torch.cat([endings, extensions], dim=1)  # (B, 2K)
+        survivors = candidates.topk(width).indices
+        candidates = torch.full_like(candidates, -math.inf).scatter(1, survivors, candidates.gather(1, survivors))
+        endings, self.scores = candidates.chunk(2, dim=1)
 
-    def _finish(self, best: Tensor, from_beam: Tensor, ends: Tensor) -> None:
-        """Keep the hypotheses that end among the first K continuations of their sentence, if they are possible at all."""
-        beam_size = self.config.beam_size
-        found = (ends & best.isfinite())[:, :beam_size].nonzero().tolist()
-        if not found:
-            return
-        places = tuple(torch.tensor(found, device=best.device).T)
-        rows = places[0] * beam_size + from_beam[places]
-        for (b, _), score, ids in zip(found, best[places].tolist(), self.ids[rows].tolist(), strict=True):
-            finished = self.sentences[b].finished
-            finished.append(Hypothesis(ids, score))
-            finished.sort(key=self._rank, reverse=True)
-            del finished[beam_size:]
+        self._keep(endings)
+        parents, pieces = places // vocab_size, places % vocab_size
+        self.ids = torch.cat([torch.take_along_dim(self.ids, parents.unsqueeze(-1), dim=1), pieces.unsqueeze(-1)], dim=2)
+        return parents + width * torch.arange(num_sentences, device=parents.device).unsqueeze(1)
 
-    def done(self) -> list[bool]:
-        """Which sentences cannot get a better result any more."""
-        best_open = self.scores[:, 0].tolist()
-        return [self._is_done(sentence, score) for sentence, score in zip(self.sentences, best_open, strict=True)]
+    def _keep(self, endings: Float[Tensor, "B K"]) -> None:
+        """Take the open hypotheses that end now, with these scores, among the ended ones where they are good enough."""
+        length = self.ids.shape[2]  # BOS stands in for EOS
+        ranks = torch.cat([self.ended_ranks, endings / length**self.length_penalty], dim=1)  # (B, 2K)
+        self.ended_ranks, best = ranks.topk(endings.shape[1])
+        self.ended_scores = torch.cat([self.ended_scores, endings], dim=1).gather(1, best)
+        ids = torch.take_along_dim(torch.cat([self.ended_ids, self.ids], dim=1), best.unsqueeze(-1), dim=1)
+        self.ended_ids = F.pad(ids, (0, 1), value=EOS)  # (B, K, T + 1)
 
-    def _is_done(self, sentence: _Sentence, best_open: float) -> bool:
-        if best_open == -torch.inf:
-            return True
-        if len(sentence.finished) < self.config.beam_size:
-            return False
-        attainable = best_open / (sentence.max_length + 1) ** max(self.config.length_penalty, 0.0)
-        return self._rank(sentence.finished[-1]) >= attainable
+    def undecided(self) -> Bool[Tensor, " B"]:
+        """Whether an open hypothesis of the sentence may still get among its best ended ones."""
+        attainable = self.scores.amax(1) / self.max_lengths**self.length_penalty
+        return attainable > self.ended_ranks[:, -1]
 
-    def _rank(self, hypothesis: Hypothesis) -> float:
-        return hypothesis.rank(self.config.length_penalty)
+    def select(self, sentences: Int[Tensor, " B2"]) -> Beam:
+        """The beam of some of its sentences."""
+        names = ("sentences", "max_lengths", "ids", "scores", "ended_ids", "ended_scores", "ended_ranks")
+        return replace(self, **{name: getattr(self, name)[sentences] for name in names})
 
-    def select(self, stay: list[int], kept: Int[Tensor, " B2"]) -> None:
-        """Go on with some of the sentences."""
-        self.sentences = [self.sentences[b] for b in stay]
-        self.scores = self.scores[kept]
-        self.ids = self.ids.view(-1, self.config.beam_size, self.ids.shape[1])[kept].flatten(0, 1)
+    def results(self) -> dict[int, list[Hypothesis]]:
+        """The ended hypotheses of each sentence, best first."""
+        if not self.ended_scores[:, 0].isfinite().all():
+            raise RunFailure("the model's log-probabilities are not finite")
+        rows = zip(self.sentences.tolist(), self.ended_ids.tolist(), self.ended_scores.tolist(), strict=True)
+        return {
+            sentence: [
+                Hypothesis(row[1 : row.index(EOS)], score) for row, score in zip(ids, scores, strict=True) if score > -math.inf
+            ]
+            for sentence, ids, scores in rows
+        }

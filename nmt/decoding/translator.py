@@ -1,4 +1,4 @@
-"""Lines in, lines out: normalise, encode, batch by length, search, decode, restore the order."""
+"""Lines in, lines out: what a model, its tokenizer and a search make of text."""
 
 from __future__ import annotations
 
@@ -12,51 +12,55 @@ from nmt.data.batching import pad_ids
 from nmt.data.cleaning import normalize
 from nmt.data.tokenizer import EOS, Tokenizer
 from nmt.decoding.search import Hypothesis, search
-from nmt.hardware import autocast
+from nmt.hardware import autocast, resolve_precision
 from nmt.layout import Layout
 from nmt.models.interface import Seq2Seq
 
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """A translated line; ``score`` is the sum of the log-probabilities of ``ids`` and EOS, 0 for a blank line."""
+    """A translated line: its text without line breaks, its pieces without EOS, and the sum of their and EOS's log-probabilities."""
 
     text: str
     ids: list[int]
     score: float
 
 
-@dataclass(slots=True)
 class Translator:
-    """A model with its tokenizer and the settings of its search."""
+    """A model ready to translate text; ``model`` is on ``device``."""
 
-    model: Seq2Seq
-    tokenizer: Tokenizer
-    search: SearchConfig
-    device: torch.device
-    precision: Precision
+    def __init__(
+        self, model: Seq2Seq, tokenizer: Tokenizer, search: SearchConfig, device: torch.device, precision: Precision
+    ) -> None:
+        self.model, self.tokenizer, self.search, self.device = model, tokenizer, search, device
+        self.precision = resolve_precision(precision, device)
 
     def translate(self, lines: Sequence[str]) -> list[Translation]:
-        """The best translation of each line, in the order of the lines; a blank line stays blank.
+        """The best translation of each line, in their order; of a line without words the empty one, with a score of 0.
 
-        A line's translation does not depend on the lines beside it.
+        Lines are normalised as the training text was. Sentences of like length share a batch, the longest ones come first.
         """
-        ids = self.tokenizer.encode([normalize(line) for line in lines])
-        by_length = sorted((i for i, row in enumerate(ids) if row), key=lambda i: len(ids[i]))
+        sources = self.tokenizer.encode([normalize(line) for line in lines])
+        order = sorted((i for i, ids in enumerate(sources) if ids), key=lambda i: len(sources[i]), reverse=True)
+        size = self.search.max_sentences
         translations = [Translation("", [], 0.0)] * len(lines)
-        was_training = self.model.training
+        training = self.model.training
         self.model.eval()
-        for begin in range(0, len(by_length), self.search.max_sentences):
-            chosen = by_length[begin : begin + self.search.max_sentences]
-            best = self._search([ids[i] for i in chosen])
-            texts = self.tokenizer.decode([hypothesis.ids for hypothesis in best])
-            for i, hypothesis, text in zip(chosen, best, texts, strict=True):
-                translations[i] = Translation(text, hypothesis.ids, hypothesis.score)
-        self.model.train(was_training)
+        try:
+            for batch in (order[begin : begin + size] for begin in range(0, len(order), size)):
+                hypotheses = self._search([sources[i] for i in batch])
+                texts = self.tokenizer.decode([hypothesis.ids for hypothesis in hypotheses])
+                for i, text, hypothesis in zip(batch, texts, hypotheses, strict=True):
+                    translations[i] = Translation(" ".join(text.splitlines()), hypothesis.ids, hypothesis.score)
+        finally:
+            self.model.train(training)
         return translations
 
-    def _search(self, rows: list[list[int]]) -> list[Hypothesis]:
-        layout = Layout.of([len(row) + 1 for row in rows])
-        source = pad_ids([[*row, EOS] for row in rows], layout).to(self.device)
+    def _search(self, sources: list[list[int]]) -> list[Hypothesis]:
+        """The best hypothesis of each of a batch of sources."""
+        rows = [[*ids, EOS] for ids in sources]
+        layout = Layout.of([len(row) for row in rows])
+        source = pad_ids(rows, layout).to(self.device)
         with autocast(self.device, self.precision):
-            return [hypotheses[0] for hypotheses in search(self.model, source, layout.to(self.device), self.search)]
+            n_best = search(self.model, source, layout.to(self.device), self.search)
+        return [hypotheses[0] for hypotheses in n_best]

@@ -1,16 +1,17 @@
-"""Scores of translations against references, by sacreBLEU, with the signatures that let others compute the same."""
+"""Scores of detokenised text against raw references, as sacreBLEU (Post 2018) defines and signs them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sacrebleu.metrics import BLEU, CHRF
+from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.metrics.chrf import CHRF
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A corpus score from 0 to 100."""
+    """A corpus score, 0 to 100, and the signature that says how it was made."""
 
     name: str
     value: float
@@ -18,14 +19,28 @@ class Score:
 
 
 def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> Score:
-    """BLEU (Papineni et al. 2002) as sacreBLEU computes it by default: cased, tokenised by ``13a`` (Post 2018)."""
-    metric = BLEU()
-    value = metric.corpus_score(list(hypotheses), [list(references)]).score
-    return Score("bleu", value, str(metric.get_signature()))
+    """BLEU (Papineni et al. 2002) as sacreBLEU has it by default: 13a tokenisation, cased, exponential smoothing.
+
+    Raises:
+        ValueError: there is no text, or not one reference for each hypothesis.
+    """
+    return _score("bleu", BLEU(), hypotheses, references)
 
 
 def chrf(hypotheses: Sequence[str], references: Sequence[str]) -> Score:
-    """chrF2 (Popovic 2015): character 6-grams, recall weighted twice."""
-    metric = CHRF()
-    value = metric.corpus_score(list(hypotheses), [list(references)]).score
-    return Score("chrf", value, str(metric.get_signature()))
+    """chrF2 (Popović 2015): F-score of character n-grams, n up to 6, recall weighing twice.
+
+    Raises:
+        ValueError: there is no text, or not one reference for each hypothesis.
+    """
+    return _score("chrf", CHRF(), hypotheses, references)
+
+
+def _score(name: str, metric: BLEU | CHRF, hypotheses: Sequence[str], references: Sequence[str]) -> Score:
+    if not hypotheses or len(hypotheses) != len(references):
+        raise ValueError(
+            f"{name} needs a reference for each of at least one hypothesis, "
+            f"but has {len(hypotheses)} hypotheses and {len(references)} references"
+        )
+    value = metric.corpus_score(hypotheses, [references]).score
+    return Score(name, value, str(metric.get_signature()))

@@ -13,7 +13,15 @@ from nmt.data.reader import DataError
 from nmt.data.tokenizer import BOS, EOS, Tokenizer
 from nmt.models import build_model
 
-SOURCES = ["the small dog sees a cat .", "dogs", "", "a cat sleeps", "the  cat\u00a0sees  dogs ", "\u2581 the\u2581dog", "我们 dog"]
+SOURCES = [
+    "the small dog sees a cat .",
+    "dogs",
+    "",
+    "a cat sleeps",
+    "the  cat\u00a0sees  dogs ",
+    "\u2581 the\u2581dog",
+    "我们 dog",
+]
 TARGETS = ["der kleine Hund sieht eine Katze .", "Hunde schlafen", "Hunde", " ", "die Katze sieht Hunde", "der Hund", "wir"]
 
 

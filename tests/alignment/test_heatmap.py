@@ -1,6 +1,7 @@
 """Heatmaps: words where they belong, nothing cut off, and no sentence that breaks them."""
 
 import io
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -44,7 +45,26 @@ def test_gold_links_are_outlined():
 
 @pytest.mark.parametrize(
     "word",
-    ["$x$", "$$", r"a$\x$b", r"\frac{1", "_^", "%", "{{x}}", "<script>", "我们", "😀", "\x1b[31m", "\0", "a\rb", "\u202egod", "\ue000", "שלום", "नमस्ते", "x" * 10_000],
+    [
+        "$x$",
+        "$$",
+        r"a$\x$b",
+        r"\frac{1",
+        "_^",
+        "%",
+        "{{x}}",
+        "<script>",
+        "我们",
+        "😀",
+        "\x1b[31m",
+        "\0",
+        "a\rb",
+        "\u202egod",
+        "\ue000",
+        "שלום",
+        "नमस्ते",
+        "x" * 10_000,
+    ],
 )
 def test_any_word_can_be_drawn(word):
     """A warning would be an error here: a glyph that is missing is one."""
@@ -79,8 +99,8 @@ def test_words_of_a_long_sentence_do_not_overlap():
     renderer = figure.canvas.get_renderer()
     columns = [text.get_window_extent(renderer) for text in figure.axes[0].get_xticklabels()]
     rows = [text.get_window_extent(renderer) for text in figure.axes[0].get_yticklabels()]
-    assert all(one.x1 < next_one.x0 for one, next_one in zip(columns, columns[1:], strict=False))
-    assert all(one.y0 > next_one.y1 for one, next_one in zip(rows, rows[1:], strict=False))
+    assert all(one.x1 < next_one.x0 for one, next_one in pairwise(columns))
+    assert all(one.y0 > next_one.y1 for one, next_one in pairwise(rows))
 
 
 def test_a_file_is_small_and_an_endless_sentence_is_cut(tmp_path):

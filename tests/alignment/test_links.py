@@ -29,7 +29,9 @@ def test_links_are_written_in_the_order_of_numbers():
     assert parse_links(format_links({(10, 0), (2, 11)})).sure == {(10, 0), (2, 11)}
 
 
-@pytest.mark.parametrize(("line", "message"), [("0-0 3-1", "source word 3, but the source has 3"), ("2p2", "target word 2, but the target has 2")])
+@pytest.mark.parametrize(
+    ("line", "message"), [("0-0 3-1", "source word 3, but the source has 3"), ("2p2", "target word 2, but the target has 2")]
+)
 def test_a_link_to_a_missing_word_is_named(line, message):
     with pytest.raises(DataError, match=f"gold.txt:7: .*{message} words .*from 0"):
         check_links(parse_links(line), 3, 2, "gold.txt:7")

@@ -51,7 +51,15 @@ def report_data(**changes):
             {"step": 100, "dev/nll": 4.0, "dev/bleu": 3.0},
         ],
         "alignment": {
-            name: {"aer": 0.25, "precision": 0.8, "recall": 0.7, "f1": 0.747, "num_predicted": 10, "num_sure": 9, "num_possible": 12}
+            name: {
+                "aer": 0.25,
+                "precision": 0.8,
+                "recall": 0.7,
+                "f1": 0.747,
+                "num_predicted": 10,
+                "num_sure": 9,
+                "num_possible": 12,
+            }
             for name in ("sure_and_possible", "sure_only")
         },
         "samples": [Sample("a dog", "ein Hund", "der Hund", b"\x89PNG")],
@@ -86,7 +94,18 @@ def write(tmp_path):
 
 def test_everything_is_shown(write):
     text = " ".join(" ".join(write().text).split())
-    for words in ("tiny", "en → de", "1,234", "3m07s", "Abacus", "31.42", "12.3 %", "nrefs:1|case:mixed", "der Hund", "too long 3 –"):
+    for words in (
+        "tiny",
+        "en → de",
+        "1,234",
+        "3m07s",
+        "Abacus",
+        "31.42",
+        "12.3 %",
+        "nrefs:1|case:mixed",
+        "der Hund",
+        "too long 3 –",
+    ):
         assert words in text, words
     assert "pairs kept 1,999 11" in text
     assert "source pieces a sentence 10.0 11.0" in text
@@ -150,15 +169,16 @@ def test_points_of_a_chart_stand_at_their_values():
     (x0, y0), (x1, y1) = ([float(number) for number in point.split(",")] for point in chart.lines[0].points.split())
     assert x0 == 0
     assert x1 == CHART_WIDTH  # the last tick
-    assert y0 == CHART_HEIGHT  # 1 is the lowest tick
-    assert y1 == 0
-    assert chart.lines[1].points == f"{CHART_WIDTH:.1f},{CHART_HEIGHT / 2:.1f}"
-    assert chart.x_ticks[0] == (0, "0")
-    assert chart.y_ticks[0] == (CHART_HEIGHT, "1")
+    assert y1 == 0  # the highest tick
+    assert y0 == pytest.approx(CHART_HEIGHT * 2 / 3, abs=0.1)
+    assert chart.lines[1].points == f"{CHART_WIDTH:.1f},{CHART_HEIGHT / 3:.1f}"
+    assert (chart.x_ticks[0], chart.x_ticks[-1]) == ((0, "0"), (CHART_WIDTH, "10"))
+    assert (chart.y_ticks[0], chart.y_ticks[-1]) == ((CHART_HEIGHT, "0"), (0, "3"))
 
 
 def test_charts_of_one_value_or_none():
-    flat = make_chart("t", ["a"], [{"step": 3, "a": 0.0}, {"step": 5, "a": 0.0}])
-    assert len({y for y, _ in flat.y_ticks}) > 1
+    for value in (0.0, 0.001, -2.0):
+        flat = make_chart("t", ["a"], [{"step": 3, "a": value}, {"step": 5, "a": value}])
+        assert len({text for _, text in flat.y_ticks}) == len(flat.y_ticks) > 1
     assert make_chart("t", ["a"], [{"step": 3, "a": None}, {"step": 3, "b": 1.0}]) is None
     assert make_chart("t", ["a"], []) is None

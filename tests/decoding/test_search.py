@@ -10,6 +10,7 @@ import torch
 from nmt.config import SearchConfig
 from nmt.data.tokenizer import BOS, EOS, PAD, UNK
 from nmt.decoding.search import search
+from nmt.errors import RunFailure
 from nmt.layout import Layout
 from nmt.models import build_model
 from nmt.models.interface import Memory, Seq2Seq, State, StepOutput
@@ -52,7 +53,8 @@ class TableModel(Seq2Seq):
         return TableState(memory.keys.repeat_interleave(width))
 
     def step(self, previous, state, memory, *, with_attention=False):
-        assert len(previous) == len(state.keys) and len(previous) % len(memory.keys) == 0
+        assert len(previous) == len(state.keys)
+        assert len(previous) % len(memory.keys) == 0
         self.widths.append(len(memory.keys))
         keys = self.advance(state.keys, previous)
         return StepOutput(self.table[keys], TableState(keys))
@@ -116,14 +118,12 @@ def rank(ids, score, config):
 
 def plain_beam(model, vocab_size, row, config):
     """The same search in plain loops, and to the length limit: nothing is decided early."""
-    def log_probs(ids):
-        return [rescored_next(model, row, ids, piece) for piece in range(vocab_size)]
+    source, source_layout = batch([row])
+    memory = model.encode(source, source_layout)
 
-    def rescored_next(model, row, ids, piece):
-        source, source_layout = batch([row])
+    def log_probs(ids):
         target_in, layout = batch([[BOS, *ids]])
-        logits = model.output(model.decode(target_in, layout, model.encode(source, source_layout)))[0, -1]
-        return float(torch.log_softmax(logits.double(), -1)[piece])
+        return torch.log_softmax(model.decode(target_in, layout, memory)[0, -1].double(), -1).tolist()
 
     beam, ended = [([], 0.0)], []
     for length in range(limit(row, config) + 1):
@@ -225,14 +225,16 @@ def test_without_room_for_a_piece_the_hypothesis_is_empty(offset):
 def test_a_wider_beam_finds_no_worse():
     for seed in range(10):
         model = TableModel(7, seed)
-        greedy, full = (run(model, ROWS, settings(beam_size=size, max_length_ratio=0.0, max_length_offset=4)) for size in (1, 130))
+        greedy, full = (
+            run(model, ROWS, settings(beam_size=size, max_length_ratio=0.0, max_length_offset=4)) for size in (1, 130)
+        )
         assert all(best[0][1] >= first[0][1] - 1e-5 for best, first in zip(full, greedy, strict=True))
         assert any(best[0][1] > first[0][1] + 0.1 for best, first in zip(full, greedy, strict=True))
 
 
-def test_a_model_of_nan_ends():
-    found = run(NanModel(7, seed=1), ROWS, settings())
-    assert all(n_best and math.isnan(n_best[0][1]) for n_best in found)
+def test_a_model_that_gives_nan_is_refused():
+    with pytest.raises(RunFailure, match="finite"):
+        run(NanModel(7, seed=1), ROWS, settings())
 
 
 @pytest.mark.parametrize("beam_size", [1, 4])

@@ -1,0 +1,43 @@
+"""Scores against figures worked out by hand, and against what sacreBLEU documents."""
+
+import math
+
+import pytest
+
+from nmt.evaluation.metrics import bleu, chrf
+
+
+def test_bleu_is_the_formula_of_the_paper():
+    """4 of 6 unigrams, 3 of 4 bigrams, 2 of 2 trigrams, 1 of 1 four-grams; 6 words against 7."""
+    hypotheses, references = ["the cat sat on", "a b"], ["the cat sat on it", "x y"]
+    precisions = [4 / 6, 3 / 4, 2 / 2, 1 / 1]
+    expected = 100 * math.exp(1 - 7 / 6) * math.prod(precisions) ** (1 / 4)
+    assert bleu(hypotheses, references).value == pytest.approx(expected)
+
+
+def test_bleu_is_cased_and_tokenises_punctuation():
+    assert bleu(["Ein Hund schläft hier."], ["Ein Hund schläft hier ."]).value == pytest.approx(100)
+    assert bleu(["ein Hund schläft hier."], ["Ein Hund schläft hier."]).value < 100
+
+
+def test_chrf_is_the_formula_of_the_paper():
+    """abc against abd: orders that either side lacks do not count. Precision and recall 2/3, 1/2, 0 of three orders."""
+    mean = (2 / 3 + 1 / 2 + 0) / 3
+    assert chrf(["abc"], ["abd"]).value == pytest.approx(100 * mean)
+    precision, recall = 1.0, (3 / 4 + 2 / 3 + 1 / 2) / 3
+    assert chrf(["abc"], ["abcd"]).value == pytest.approx(100 * 5 * precision * recall / (4 * precision + recall))
+
+
+def test_signatures_say_what_was_done():
+    text = ["ein Hund schläft hier"]
+    assert bleu(text, text).name == "bleu"
+    assert "case:mixed|eff:no|tok:13a|smooth:exp|version:" in bleu(text, text).signature
+    assert chrf(text, text).name == "chrf"
+    assert "case:mixed|eff:yes|nc:6|nw:0|space:no|version:" in chrf(text, text).signature
+
+
+@pytest.mark.parametrize("score", [bleu, chrf])
+@pytest.mark.parametrize(("hypotheses", "references"), [([], []), (["a"], []), (["a"], ["a", "b"])])
+def test_text_that_cannot_be_scored_is_refused(score, hypotheses, references):
+    with pytest.raises(ValueError, match=f"{len(hypotheses)} hypotheses and {len(references)} references"):
+        score(hypotheses, references)
