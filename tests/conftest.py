@@ -1,17 +1,28 @@
 """What several tests share: one thread, and tiny models of every kind."""
 
 import itertools
+from dataclasses import replace
+from random import Random
 
 import pytest
 import torch
 
 from nmt.config import (
     BahdanauConfig,
+    Config,
+    FilesDataConfig,
     LuongConfig,
     NormPlacement,
+    OptimConfig,
+    Precision,
     RecurrentAttentionConfig,
+    ScheduleConfig,
     Score,
+    SearchConfig,
     StackConfig,
+    TokenizerConfig,
+    TrackingConfig,
+    TrainConfig,
     TransformerConfig,
     Tying,
 )
@@ -76,3 +87,45 @@ def transformer_config(request):
 def family_config(request):
     """One configuration of each of the three models."""
     return VARIANTS[request.param]
+
+
+@pytest.fixture(scope="session")
+def copy_files(tmp_path_factory):
+    """Two files of 400 lines whose target is their source: words of a small vocabulary in random order."""
+    folder = tmp_path_factory.mktemp("copy")
+    random = Random(7)
+    words = "null eins zwei drei vier fuenf sechs sieben acht neun".split()
+    lines = sorted({" ".join(random.choices(words, k=random.randint(2, 6))) for _ in range(460)})[:400]
+    random.shuffle(lines)
+    for name in ("x.de", "x.en"):
+        (folder / name).write_text("".join(f"{line}\n" for line in lines))
+    return folder
+
+
+@pytest.fixture
+def run_config(copy_files, tmp_path_factory):
+    """A function that gives the configuration of a small whole run on the copy task, with changes laid over it."""
+    outputs = tmp_path_factory.mktemp("outputs")
+
+    def make(model, **changes):
+        config = Config(
+            output_dir=str(outputs),
+            data=FilesDataConfig(
+                source=str(copy_files / "x.de"),
+                target=str(copy_files / "x.en"),
+                dev_size=11,
+                test_size=7,
+                store_dir=str(outputs / "store"),
+            ),
+            tokenizer=TokenizerConfig(vocab_size=38),
+            model=model,
+            precision=Precision.fp32,
+            optim=OptimConfig(learning_rate=3e-3),
+            schedule=ScheduleConfig(warmup_steps=5),
+            train=TrainConfig(max_steps=12, max_tokens=256, validate_every=5, log_every=2, keep_last=20),
+            search=SearchConfig(beam_size=2),
+            tracking=TrackingConfig(tensorboard=False, num_samples=1),
+        )
+        return replace(config, **changes)
+
+    return make

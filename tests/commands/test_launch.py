@@ -1,0 +1,173 @@
+"""The command line: what Hydra gives, and what people get wrong."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from nmt.cli import COMMANDS, conf_dir, main
+from nmt.commands.launch import SCHEMAS
+from nmt.config import Config, from_dict, validate
+
+CONF = conf_dir()
+
+
+@pytest.fixture
+def nmt(monkeypatch, capsys, tmp_path):
+    """Run a command line in this process; gives exit status, standard output and standard error."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["nmt", *words])
+        status = 0
+        try:
+            main()
+        except SystemExit as exit:
+            status = exit.code or 0
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train.max_step=3"], "`train.max_step` is not a setting; did you mean `train.max_steps`?"),
+        (["modle=luong"], "`modle` is not a setting; did you mean `model`?"),
+        (["model=transformr"], "`model=transformr` does not exist; there are bahdanau, luong, transformer; did you mean `transformer`?"),
+        (["experiment=quikstart"], "did you mean `quickstart`?"),
+        (["optim.kind=adm"], "`optim.kind` must be one of adam, adamw, but is 'adm'; did you mean `adam`?"),
+        (["+model.typo=1"], "`model.typo` is not a setting"),
+        (["model=luong", "model.num_heads=3"], "`model.num_heads` is not a setting"),
+        (["train.max_steps=soon"], "`train.max_steps`: Value 'soon'"),
+        (["name=../x"], "`name` must be 1 to 64"),
+        (["name=/tmp/x"], "`name` must be 1 to 64"),
+        (["train.max_epochs=null"], "training has no end"),
+        (["data=files"], "`data.source` and `data.target` must name"),
+        (["data=files", "data.source=no.de", "data.target=no.en"], "no.de: No such file"),
+    ],
+)
+def test_mistakes_are_named_in_one_line_with_status_2(nmt, words, message):
+    status, out, err = nmt("run", *words)
+    assert status == 2
+    assert message in err
+    assert err.startswith("nmt run: ")
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+    assert out == ""
+
+
+def test_a_mistake_leaves_nothing_behind(nmt, tmp_path):
+    nmt("run", "name=../x")
+    nmt("run", "train.max_step=3")
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("command", ["evaluate", "translate", "align"])
+def test_commands_on_a_run_say_what_is_missing(nmt, command):
+    assert nmt(command)[0] == 2
+    status, _, err = nmt(command, "run=outputs/none")
+    assert status == 2
+    assert "outputs/none is no run" in err
+
+
+def test_a_misspelt_key_fails_within_five_seconds(tmp_path):
+    begun = time.monotonic()
+    result = subprocess.run(
+        [sys.executable, "-m", "nmt", "run", "train.max_step=3"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        check=False,
+    )
+    assert time.monotonic() - begun < 5
+    assert result.returncode == 2
+    assert "did you mean `train.max_steps`?" in result.stderr
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["trian"], ["--version"]])
+def test_without_a_command(nmt, words):
+    status, out, err = nmt(*words)
+    assert status == (0 if words and words[0].startswith("--") else 2)
+    if words == ["trian"]:
+        assert "did you mean `train`?" in err
+    if words != ["--version"]:
+        assert all(command in out + err for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_and_configuration_of_every_command(nmt, command):
+    status, out, _ = nmt(command, "--help")
+    assert status == 0
+    assert "nmt/config.py" in out
+    words = [] if SCHEMAS[command] is Config else ["run=outputs/x"]
+    status, out, _ = nmt(command, "--cfg", "job", *words)
+    assert status == 0
+    assert from_dict(SCHEMAS[command], yaml.safe_load(out))
+
+
+CHOICES = sorted(
+    f"{path.parent.name}={path.stem}" for path in CONF.glob("*/*.yaml") if path.parent.name != "hydra"
+)
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_every_file_of_conf_composes(nmt, choice):
+    """Into a configuration that keeps all rules."""
+    status, out, err = nmt("run", choice, "--cfg", "job", "--resolve")
+    assert status == 0, err
+    validate(from_dict(Config, yaml.safe_load(out)))
+
+
+def test_an_own_folder_of_configuration(nmt, tmp_path):
+    (tmp_path / "mine/experiment").mkdir(parents=True)
+    (tmp_path / "mine/experiment/own.yaml").write_text("# @package _global_\nname: my-own\n")
+    status, out, _ = nmt("run", "--config-dir", str(tmp_path / "mine"), "experiment=own", "--cfg", "job")
+    assert status == 0
+    assert yaml.safe_load(out)["name"] == "my-own"
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("nmt tra", {"train", "translate"}),
+        ("nmt run train.max_st", {"train.max_steps="}),
+        ("nmt run model=tr", {"model=transformer"}),
+        ("nmt translate search.beam", {"search.beam_size="}),
+    ],
+)
+def test_completion(nmt, monkeypatch, line, expected):
+    monkeypatch.setenv("COMP_LINE", line)
+    status, out, _ = nmt("-sc", "query=bash")
+    assert status == 0
+    assert expected <= set(out.split())
+
+
+def test_completion_installs(nmt):
+    assert "complete -o nospace -o default -F hydra_bash_completion" in nmt("-sc", "install=bash")[1]
+
+
+def test_a_sweep_names_its_runs(nmt, monkeypatch):
+    seen = []
+    monkeypatch.setattr("nmt.commands.prepare.main", lambda config: seen.append((config.name, config.seed)) or 0)
+    status, _, _ = nmt("prepare", "-m", "name=x", "seed=1,2", "model=luong,bahdanau")
+    assert status == 0
+    assert seen == [
+        ("x-model-luong-seed-1", 1),
+        ("x-model-bahdanau-seed-1", 1),
+        ("x-model-luong-seed-2", 2),
+        ("x-model-bahdanau-seed-2", 2),
+    ]
+
+
+def test_no_sweeps_under_torchrun(nmt, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    status, _, err = nmt("run", "-m", "seed=1,2")
+    assert status == 2
+    assert "torchrun" in err

@@ -1,0 +1,169 @@
+"""One update against a plain computation, and a resumed run against an undisturbed one."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from nmt.commands.train import build_trainer
+from nmt.config import LossConfig, Metric, TrainConfig
+from nmt.data.batching import make_batch
+from nmt.data.prepare import prepare
+from nmt.run_folder import RunFolder
+from nmt.training.trainer import TrainingError, microbatch_seed
+
+
+@pytest.fixture
+def trainer_of():
+    """Build the trainer of a configuration, as the command does, in the run folder of this name."""
+
+    def build(config, tmp_path, name="run"):
+        folder = RunFolder(tmp_path / name)
+        folder.path.mkdir(exist_ok=True)
+        store = prepare(config.data, config.tokenizer, config.seed)
+        return build_trainer(folder, config, store, torch.device("cpu"))
+
+    return build
+
+
+def with_dropout(model):
+    """Dropout on, so that the random numbers of a resumed run matter."""
+    names = ("dropout", "embedding_dropout", "output_dropout")
+    return replace(model, **{name: 0.2 for name in names if hasattr(model, name)})
+
+
+def weights(trainer):
+    return {name: value.clone() for name, value in trainer.objective.model.state_dict().items()}
+
+
+def metrics(folder):
+    """Records by step, without what the clock says."""
+    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in record.items() if name != "train/tokens_per_s"} for record in records]
+
+
+@pytest.mark.parametrize("stops", [(1,), (3, 4), (8, 9), (5, 10)], ids=str)
+def test_stopped_and_resumed_is_bit_for_bit_undisturbed(run_config, trainer_of, family_config, tmp_path, stops):
+    config = run_config(with_dropout(family_config), train=TrainConfig(
+        max_steps=11, max_tokens=256, microbatches=2, validate_every=5, log_every=2, keep_last=20
+    ))
+    whole = trainer_of(config, tmp_path, "whole")
+    assert 1 < whole.plan.steps_per_epoch < 11
+    assert whole.train() == "max_steps"
+    for stop in stops:
+        part = trainer_of(config, tmp_path, "parts")
+        run_until(part, stop)
+    last = trainer_of(config, tmp_path, "parts")
+    assert last.state.step == stops[-1]
+    assert last.train() == "max_steps"
+    assert all(torch.equal(value, weights(whole)[name]) for name, value in weights(last).items())
+    for mine, theirs in zip(last.optimizer.state.values(), whole.optimizer.state.values(), strict=True):
+        assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+    assert metrics(tmp_path / "parts") == metrics(tmp_path / "whole")
+
+
+def run_until(trainer, step):
+    """Train, and ask to stop while the update before ``step`` is being made, as a signal does."""
+    update = trainer._update
+
+    def watched(number):
+        update(number)
+        if number + 1 == step:
+            trainer.stop_requested = True
+
+    trainer._update = watched
+    assert trainer.train() is None
+    assert trainer.state.step == step
+
+
+def test_the_gradient_is_that_of_the_whole_update(run_config, trainer_of, family_config, tmp_path):
+    """However an update is cut into micro-batches: the summed loss over all its tokens, as one batch of torch's own loss."""
+    config = run_config(family_config, train=TrainConfig(max_steps=1, max_tokens=64, microbatches=3), loss=LossConfig(chunk_size=5))
+    trainer = trainer_of(config, tmp_path)
+    seen = {}
+    step = trainer.optimizer.step
+    trainer.max_grad_norm = 0.0
+    trainer.optimizer.step = lambda: seen.update({name: p.grad.clone() for name, p in trainer.objective.named_parameters()}) or step()
+    trainer.objective.train()
+    model = trainer.objective.model
+    total, tokens = 0.0, 0
+    for microbatch in trainer.plan.update(0):
+        batch = make_batch(trainer.split, microbatch)
+        hidden = model.decode(batch.target_in, batch.target_layout, model.encode(batch.source, batch.source_layout))
+        for b, length in enumerate(batch.target_layout.lengths.tolist()):
+            logits = model.output(hidden[b, :length])
+            total = total + nn.functional.cross_entropy(
+                logits, batch.target_out[b, :length], reduction="sum", label_smoothing=config.loss.label_smoothing
+            )
+            tokens += length
+    expected = torch.autograd.grad(total / tokens, list(trainer.objective.parameters()))
+    trainer._update(0)
+    for (name, gradient), reference in zip(seen.items(), expected, strict=True):
+        torch.testing.assert_close(gradient, reference, atol=1e-6, rtol=1e-4, msg=name)
+
+
+def test_the_norm_is_clipped(run_config, trainer_of, family_config, tmp_path):
+    trainer = trainer_of(run_config(family_config), tmp_path)
+    trainer.max_grad_norm = 1e-3
+    norms = []
+    step = trainer.optimizer.step
+    trainer.optimizer.step = lambda: norms.append(
+        torch.cat([p.grad.flatten() for p in trainer.objective.parameters()]).norm().item()
+    ) or step()
+    trainer._update(0)
+    assert norms == [pytest.approx(1e-3, rel=1e-3)]
+
+
+@pytest.mark.parametrize("poison", [float("nan"), float("inf")])
+def test_a_gradient_that_is_not_finite_changes_nothing(run_config, trainer_of, family_config, tmp_path, poison):
+    config = run_config(family_config, train=TrainConfig(max_steps=20, max_tokens=256, log_every=4, validate_every=100, max_bad_steps=3))
+    trainer = trainer_of(config, tmp_path)
+    trainer._update(0)
+    before = weights(trainer)
+    state = {name: value.clone() for name, value in next(iter(trainer.optimizer.state.values())).items()}
+    backward = trainer._backward
+
+    def poisoned(*args):
+        backward(*args)
+        next(trainer.objective.parameters()).grad[0, 0] = poison
+
+    trainer._backward = poisoned
+    trainer._update(1)
+    assert all(torch.equal(value, before[name]) for name, value in weights(trainer).items())
+    after = next(iter(trainer.optimizer.state.values()))
+    assert all(torch.equal(after[name], value) for name, value in state.items())
+    with pytest.raises(TrainingError, match=r"step 4: .*max_bad_steps"):
+        trainer.train()
+    assert all(torch.equal(value, before[name]) for name, value in weights(trainer).items())
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason", "step"),
+    [
+        ({"max_steps": 7}, "max_steps", 7),
+        ({"max_epochs": 1, "max_steps": 99}, "max_epochs", None),
+        ({"max_time": 0, "max_steps": 99}, "max_time", 0),
+        ({"patience": 2, "max_steps": 99}, "patience", None),
+    ],
+)
+def test_the_first_limit_wins(run_config, trainer_of, family_config, tmp_path, limits, reason, step):
+    train = TrainConfig(max_tokens=256, validate_every=2, log_every=2, metric=Metric.nll, **limits)
+    trainer = trainer_of(run_config(family_config, train=train), tmp_path)
+    scores = iter([3.0, 2.0, 2.5, 2.5, 2.5])
+    trainer.validate = lambda step: {"dev_nll": next(scores), "dev_bleu": 0.0}
+    if reason != "patience":
+        trainer.validate = lambda step: {"dev_nll": 1.0 / (step + 1), "dev_bleu": 0.0}
+    assert trainer.train() == reason
+    expected = {"max_epochs": trainer.plan.steps_per_epoch, "patience": 8}.get(reason, step)
+    assert trainer.state.step == expected
+    if reason == "patience":
+        assert trainer.state.best_step == 4
+        assert (tmp_path / "run/checkpoints/best").read_text() == "step-00000004\n"
+
+
+def test_seeds_of_microbatches_are_their_own():
+    seeds = {microbatch_seed(seed, step, m) for seed in range(5) for step in range(50) for m in range(4)}
+    assert len(seeds) == 1000
+    assert all(0 <= seed < 2**32 for seed in seeds)
