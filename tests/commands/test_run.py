@@ -1,0 +1,176 @@
+"""Whole runs on the copy task: what they leave, how they go on, and what they refuse."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from filelock import FileLock
+
+from nmt.commands import align, evaluate, prepare, run, train, translate
+from nmt.config import (
+    AlignCommand,
+    ConfigError,
+    EvaluateCommand,
+    SearchOverrides,
+    TrackingConfig,
+    TrainConfig,
+    TranslateCommand,
+    to_dict,
+)
+from nmt.run_folder import RunError, RunFolder
+
+LIMITS = TrainConfig(max_steps=4, max_tokens=256, validate_every=2, log_every=1)
+
+
+@pytest.fixture
+def small(run_config, family_config):
+    """A run of four updates."""
+    return run_config(family_config, train=LIMITS, tracking=TrackingConfig(num_samples=1))
+
+
+def done(capsys):
+    line = capsys.readouterr().out.splitlines()[-1]
+    word, *fields = line.split(" ")
+    assert word == "DONE"
+    return dict(field.split("=", 1) for field in fields)
+
+
+def test_one_command_leaves_everything(small, capsys):
+    assert run.main(small) == 0
+    folder = Path(small.output_dir) / small.name
+    fields = done(capsys)
+    assert list(fields)[:4] == ["step", "bleu", "chrf", "report"]
+    assert fields["step"] == "4"
+    assert fields["stop"] == "max_steps"
+    expected = ["config.yaml", "status.json", "run.log", "metrics.jsonl", "data.json", "report.html", "tokenizer/tokenizer.model"]
+    assert all((folder / name).stat().st_size > 0 for name in expected)
+    assert list((folder / "tensorboard").iterdir())
+    assert len((folder / "evaluation/test/hypotheses.txt").read_text().splitlines()) == 7
+    arrays = np.load(folder / "alignment/test/attention.npz")
+    assert len(arrays) == 7
+    assert (folder / "alignment/test/sentence_0000.png").read_bytes().startswith(b"\x89PNG")
+    status = json.loads((folder / "status.json").read_text())
+    assert status["state"] == "finished"
+    assert status["versions"]["torch"]
+    assert status["signatures"]["bleu"].startswith("nrefs:1|case:mixed|eff:no|tok:13a")
+    assert yaml.safe_load((folder / "config.yaml").read_text())["precision"] == "fp32"
+
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
+    assert run.main(small) == 0
+    assert done(capsys) == fields
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")} == before
+
+    more = replace(small, train=replace(LIMITS, max_steps=6))
+    assert run.main(more) == 0
+    assert done(capsys)["step"] == "6"
+
+
+def test_changed_settings_are_refused_with_both_values(small):
+    assert train.main(small) == 0
+    with pytest.raises(ConfigError, match=r"`optim.learning_rate` was 0\.003 and is now 0\.5.*fresh=true"):
+        train.main(replace(small, optim=replace(small.optim, learning_rate=0.5)))
+    assert train.main(replace(small, tracking=TrackingConfig(tensorboard=False))) == 0
+
+
+def test_fresh_moves_the_old_run_aside(small, capsys):
+    assert train.main(small) == 0
+    folder = RunFolder(Path(small.output_dir) / small.name)
+    changed = replace(small, seed=2, fresh=True)
+    assert train.main(changed) == 0
+    assert folder.config().seed == 2
+    assert RunFolder(folder.path.with_name("run.1")).config().seed == 1
+    assert train.main(replace(changed, fresh=False)) == 0
+
+
+def test_a_second_live_process_is_refused(small):
+    folder = Path(small.output_dir) / small.name
+    folder.mkdir(parents=True)
+    with FileLock(folder / ".lock"), pytest.raises(RunError, match="in use by another live process"):
+        train.main(small)
+    assert train.main(small) == 0
+
+
+def test_changed_data_is_refused(small, tmp_path):
+    assert train.main(small) == 0
+    for side in ("source", "target"):
+        text = Path(getattr(small.data, side)).read_text().splitlines(keepends=True)
+        (tmp_path / f"x.{side}").write_text("".join(text[:-1]))
+    data = replace(small.data, source=str(tmp_path / "x.source"), target=str(tmp_path / "x.target"))
+    folder = RunFolder(Path(small.output_dir) / small.name)
+    folder.write_config(replace(small, data=replace(data, source_language="de", target_language="en")))
+    with pytest.raises(RunError, match="the data of .* changed"):
+        train.main(folder.config())
+
+
+def test_commands_on_a_finished_run(small, capsys, tmp_path, monkeypatch):
+    assert train.main(small) == 0
+    path = str(Path(small.output_dir) / small.name)
+    assert evaluate.main(EvaluateCommand(run=path, search=SearchOverrides(beam_size=1))) == 0
+    assert "bleu = " in capsys.readouterr().out
+
+    (tmp_path / "in.de").write_bytes("eins zwei\n\ndrei\u2028vier\n\u00a0\nfuenf".encode())
+    command = TranslateCommand(run=path, input=str(tmp_path / "in.de"), output=str(tmp_path / "out.en"))
+    assert translate.main(command) == 0
+    lines = (tmp_path / "out.en").read_bytes().split(b"\n")
+    assert len(lines) == 6
+    assert lines[1] == lines[3] == lines[5] == b""
+
+    (tmp_path / "in.en").write_text("one two\n\nthree\n\nfive\n")
+    (tmp_path / "gold").write_text("0-0 1p1\n\n0-0\n\n0-0\n")
+    command = AlignCommand(
+        run=path,
+        name="mine",
+        source=str(tmp_path / "in.de"),
+        target=str(tmp_path / "in.en"),
+        links=str(tmp_path / "gold"),
+        num_heatmaps=1,
+    )
+    assert align.main(command) == 0
+    assert "sure only" in capsys.readouterr().out
+    folder = Path(path) / "alignment/mine"
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "attention.npz",
+        "links.txt",
+        "scores.json",
+        "sentence_0000.png",
+        "sentences.jsonl",
+    ]
+
+
+def test_prepare_prints_the_table(small, capsys):
+    assert prepare.main(small) == 0
+    out = capsys.readouterr().out
+    assert "= kept" in out
+    assert f"store={small.data.store_dir}" in out
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_stops_with_a_checkpoint_and_the_same_command_goes_on(run_config, family_config, number, status, tmp_path):
+    config = run_config(family_config, train=replace(LIMITS, max_steps=100_000, validate_every=50_000))
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(to_dict(config)))
+    code = (
+        "import sys, yaml; from nmt.config import Config, from_dict; from nmt.commands import train; "
+        f"sys.exit(train.main(from_dict(Config, yaml.safe_load(open({str(tmp_path / 'config.yaml')!r})))))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "OMP_NUM_THREADS": "1"})
+    folder = RunFolder(Path(config.output_dir) / config.name)
+    metrics = folder.path / "metrics.jsonl"
+    deadline = time.monotonic() + 60
+    while not (metrics.exists() and metrics.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(number)
+    assert process.wait(timeout=60) == status
+    assert folder.status["state"] == "stopped"
+    assert folder.status["stop"] == signal.Signals(number).name
+    (step,) = folder.checkpoints.steps()
+    assert step == folder.status["step"] > 0
+    assert train.main(replace(config, train=replace(config.train, max_steps=step + 1))) == 0
+    assert folder.status["step"] == step + 1
