@@ -105,6 +105,13 @@ class Weights(Enum):
     average = "average"
 
 
+class LinkMethod(Enum):
+    """How word links are read from attention: see :mod:`nmt.alignment.links`."""
+
+    argmax = "argmax"
+    mutual = "mutual"
+
+
 class ProgressStyle(Enum):
     """A live bar, one plain line an interval, or the bar only where standard error is a terminal (``auto``)."""
 
@@ -319,10 +326,12 @@ class EvaluationConfig:
 
 @dataclass(kw_only=True, slots=True)
 class AlignmentConfig:
-    """Which attention is read: decoder layer (negative counts from the top) and head (null: their mean)."""
+    """Which attention is read, decoder layer (negative counts from the top) and head (null: their mean), and how links are read
+    from it."""
 
     layer: int = -1
     head: int | None = None
+    method: LinkMethod = LinkMethod.mutual
     num_heatmaps: int = 10
 
 
@@ -400,7 +409,7 @@ class TranslateCommand(RunCommand):
 @dataclass(kw_only=True, slots=True)
 class AlignCommand(RunCommand):
     """``source``, ``target`` and gold ``links`` name other pairs than the run's test set; ``name`` is their folder under
-    ``alignment/``. ``num_heatmaps`` of them are drawn."""
+    ``alignment/``. ``layer``, ``head``, ``method`` and ``num_heatmaps`` stand in for the run's own settings."""
 
     name: str = "test"
     source: str | None = None
@@ -408,6 +417,7 @@ class AlignCommand(RunCommand):
     links: str | None = None
     layer: int | None = None
     head: int | None = None
+    method: LinkMethod | None = None
     num_heatmaps: int | None = None
 
 

@@ -1,8 +1,12 @@
-"""The two ways in which a command ends badly without being wrong itself."""
+"""The ways in which a command ends badly without being wrong itself."""
 
 
 class UserError(ValueError):
     """Settings or input that have to be changed; shown as one message without a traceback, exit status 2."""
+
+
+class DataError(UserError):
+    """Input that cannot be read as it should; the message names file and line."""
 
 
 class RunFailure(RuntimeError):

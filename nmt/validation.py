@@ -9,7 +9,6 @@ import torch
 
 from nmt.alignment.aligner import align
 from nmt.alignment.heatmap import heatmap_figure
-
 from nmt.config import Config
 from nmt.data.batching import length_buckets, make_batch
 from nmt.data.store import Split

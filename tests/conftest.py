@@ -94,7 +94,7 @@ def copy_files(tmp_path_factory):
     """Two files of 400 lines whose target is their source: words of a small vocabulary in random order."""
     folder = tmp_path_factory.mktemp("copy")
     random = Random(7)
-    words = "null eins zwei drei vier fuenf sechs sieben acht neun".split()
+    words = ["null", "eins", "zwei", "drei", "vier", "fuenf", "sechs", "sieben", "acht", "neun"]
     lines = sorted({" ".join(random.choices(words, k=random.randint(2, 6))) for _ in range(460)})[:400]
     random.shuffle(lines)
     for name in ("x.de", "x.en"):

@@ -65,15 +65,27 @@ def test_imports_point_down(path):
         assert not upward, f"{path} imports {upward}"
         assert not {module for module in modules if module.split(".")[0] in ("hydra", "omegaconf")}
     if name == "attention":
-        assert {module.split(".")[0] for module in modules} <= {"__future__", "collections", "contextlib", "dataclasses",
-                                                                "enum", "math", "typing", "torch", "jaxtyping", "nmt"}
+        assert {module.split(".")[0] for module in modules} <= {
+            "__future__",
+            "collections",
+            "contextlib",
+            "dataclasses",
+            "enum",
+            "math",
+            "typing",
+            "torch",
+            "jaxtyping",
+            "nmt",
+        }
 
 
 def test_config_needs_the_standard_library_alone():
     import subprocess
     import sys
 
-    code = "import sys; import nmt.cli, nmt.config; print([m for m in ('torch', 'numpy', 'hydra', 'datasets') if m in sys.modules])"
+    code = (
+        "import sys; import nmt.cli, nmt.config; print([m for m in ('torch', 'numpy', 'hydra', 'datasets') if m in sys.modules])"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 

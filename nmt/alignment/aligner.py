@@ -15,20 +15,12 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
-from nmt.alignment.links import (
-    AlignmentScores,
-    Link,
-    Links,
-    alignment_scores,
-    argmax_links,
-    check_links,
-    format_links,
-    word_weights,
-)
+from nmt.alignment.links import AlignmentScores, alignment_scores, read_links, word_weights
 from nmt.attention.capture import capture
 from nmt.config import AlignmentConfig, ConfigError, Precision
 from nmt.data.batching import length_buckets, pad_ids
 from nmt.data.cleaning import normalize
+from nmt.data.links import Link, Links, check_links, format_links
 from nmt.data.tokenizer import BOS, EOS, WORD_START, Tokenizer
 from nmt.files import write_bytes_atomic, write_json_atomic, write_text_atomic
 from nmt.hardware import autocast
@@ -43,7 +35,7 @@ class Alignment:
     Attributes:
         weights: (target words, source words) float32. They are as the model made them: what a word gives to the end of the source
             is left out and not made up for, so a row sums to at most 1.
-        links: each target word with its heaviest source word.
+        links: at most one source word a target word, read from the weights by ``alignment.method``.
     """
 
     source_words: list[str]
@@ -89,7 +81,8 @@ def align(
             weights = _forced_attention(model, name, config.head, *rows, device).cpu().numpy()
         for i, sentence, source, target in zip(filled[bucket], weights, *rows, strict=True):
             pieces = sentence[: len(target), : len(source)]  # without the row and the column of EOS
-            alignments[i] = _aligned(alignments[i], pieces, tokenizer.word_index(source), tokenizer.word_index(target))
+            of_words = word_weights(pieces, tokenizer.word_index(source), tokenizer.word_index(target))
+            alignments[i] = replace(alignments[i], weights=of_words, links=read_links(of_words, config.method))
     return alignments
 
 
@@ -112,11 +105,6 @@ def words(line: str) -> list[str]:
 
 def _unaligned(source_words: list[str], target_words: list[str]) -> Alignment:
     return Alignment(source_words, target_words, np.zeros((len(target_words), len(source_words)), np.float32), frozenset())
-
-
-def _aligned(pair: Alignment, pieces: npt.NDArray[np.float32], source_index: list[int], target_index: list[int]) -> Alignment:
-    weights = word_weights(pieces, source_index, target_index)
-    return replace(pair, weights=weights, links=argmax_links(weights))
 
 
 def _forced_attention(

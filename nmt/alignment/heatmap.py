@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nmt.alignment.aligner import Alignment
-from nmt.alignment.links import Links
+from nmt.data.links import Links
 from nmt.files import write_bytes_atomic
 from nmt.text import escape, printable
 

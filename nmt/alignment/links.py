@@ -1,12 +1,8 @@
-"""Word links: their notation, how they are read from attention, and how they are scored against gold ones.
-
-A link (s, t) says that source word s and target word t translate each other; both count from 0.
-"""
+"""Word links, from attention: what words attend to, how links are read from it, and how they are scored against gold ones."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,59 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float
 
-from nmt.data.reader import DataError
+from nmt.config import LinkMethod
+from nmt.data.links import Link, Links
 
-Link = tuple[int, int]
 Array = npt.NDArray[Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Links:
-    """Gold links of a sentence pair (Och and Ney 2003): ``sure`` ones, and the ``possible`` ones, every sure one among them."""
-
-    sure: frozenset[Link]
-    possible: frozenset[Link]
-
-    def sure_only(self) -> Links:
-        """The same, with no other link possible."""
-        return Links(self.sure, self.sure)
-
-
-def parse_links(line: str) -> Links:
-    """The links of a line in Pharaoh's notation: ``i-j`` is sure, ``ipj`` possible only; source first, from 0.
-
-    Raises:
-        DataError: a word of the line is neither.
-    """
-    sure, possible = set(), set()
-    for word in line.split():
-        match = re.fullmatch(r"([0-9]+)([-p])([0-9]+)", word)
-        if not match:
-            raise DataError(f"a link must be written i-j (sure) or ipj (possible), counting from 0, but is {word!r}")
-        link = int(match[1]), int(match[3])
-        possible.add(link)
-        if match[2] == "-":
-            sure.add(link)
-    return Links(frozenset(sure), frozenset(possible))
-
-
-def format_links(links: Iterable[Link]) -> str:
-    """Sure links in Pharaoh's notation, by source word, then by target word."""
-    return " ".join(f"{s}-{t}" for s, t in sorted(links))
-
-
-def check_links(links: Links, num_source_words: int, num_target_words: int, where: str) -> None:
-    """Refuse links to words that are not there; links that count from 1 are the usual cause.
-
-    Raises:
-        DataError: names ``where`` (a file and line), the link and the number of words.
-    """
-    for s, t in sorted(links.possible):
-        for index, count, side in ((s, num_source_words, "source"), (t, num_target_words, "target")):
-            if index >= count:
-                raise DataError(
-                    f"{where}: link {s}-{t} points to {side} word {index}, but the {side} has {count} words (links count from 0)"
-                )
 
 
 def word_weights(weights: Float[Array, "T S"], source_words: Sequence[int], target_words: Sequence[int]) -> Float[Array, "Tw Sw"]:
@@ -84,6 +31,27 @@ def word_weights(weights: Float[Array, "T S"], source_words: Sequence[int], targ
 def argmax_links(weights: Float[Array, "Tw Sw"]) -> frozenset[Link]:
     """Each target word linked to its heaviest source word, the leftmost of equals."""
     return frozenset((int(row.argmax()), t) for t, row in enumerate(weights))
+
+
+def mutual_links(weights: Float[Array, "Tw Sw"]) -> frozenset[Link]:
+    """:func:`argmax_links` of attention read in both directions: weight times the target word's share of its source word's weight.
+
+    A function word often looks at the content word that decides its form (an article at its noun, for the gender). That source word
+    then has most of its weight from another target word, its own translation, and the link falls to where no other looks. Nothing
+    but the attention is used.
+    """
+    total = weights.sum(0, keepdims=True)
+    share = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
+    return argmax_links(weights * share)
+
+
+def read_links(weights: Float[Array, "Tw Sw"], method: LinkMethod) -> frozenset[Link]:
+    """The links of a pair, by the named method."""
+    match method:
+        case LinkMethod.argmax:
+            return argmax_links(weights)
+        case LinkMethod.mutual:
+            return mutual_links(weights)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from nmt.attention.scores import masked_softmax
+from nmt.attention.scores import at_least_float32, masked_softmax
 from nmt.layout import Layout
 
 
@@ -25,15 +25,16 @@ class Kernel(Enum):
     varlen = "varlen"
 
 
-def choose_kernel(device_type: str, dtype: torch.dtype, *, packed: bool, dropout_prob: float) -> Kernel:
+def choose_kernel(device_type: str, dtype: torch.dtype, head_dim: int, *, packed: bool, dropout_prob: float) -> Kernel:
     """The kernel for attention whose weights nobody wants to see.
 
     On the CPU torch's fused kernel is slower than plain products for sentences (a third of a training step at 20 positions).
-    ``varlen_attn`` exists for CUDA in half precision and has no dropout.
+    ``varlen_attn`` exists for CUDA in half precision, has no dropout, and takes heads of a multiple of 8 up to 256 wide.
     """
     if device_type != "cuda":
         return Kernel.plain
-    if packed and dtype in (torch.float16, torch.bfloat16) and dropout_prob == 0:
+    half = dtype in (torch.float16, torch.bfloat16)
+    if packed and half and dropout_prob == 0 and head_dim % 8 == 0 and head_dim <= 256:
         return Kernel.varlen
     return Kernel.fused
 
@@ -53,7 +54,8 @@ def attend(
     ``causal`` lets position t see positions up to t (queries and keys are then the same sentences). Rows of padding hold finite
     numbers without meaning.
     """
-    kernel = choose_kernel(query.device.type, query.dtype, packed=query_layout.packed, dropout_prob=dropout_prob)
+    packed = query_layout.packed and key_layout.packed
+    kernel = choose_kernel(query.device.type, query.dtype, query.shape[-1], packed=packed, dropout_prob=dropout_prob)
     if kernel is Kernel.varlen:
         return _attend_varlen(query, key, value, query_layout, key_layout, causal=causal)
     queries, keys, values = (
@@ -80,9 +82,10 @@ def attention_mask(query_layout: Layout, key_layout: Layout, *, causal: bool) ->
 def attention_weights(
     queries: Float[Tensor, "B h T d"], keys: Float[Tensor, "B h S d"], mask: Bool[Tensor, "B 1 Q S"] | None
 ) -> Float[Tensor, "B h T S"]:
-    """softmax(q k^T / sqrt(d)) where the mask allows, in float32."""
-    scale = queries.shape[-1] ** -0.5
-    return masked_softmax((queries * scale) @ keys.mT, mask)
+    """softmax(q k^T / sqrt(d)) where the mask allows, in float32 whatever autocast does."""
+    with torch.autocast(queries.device.type, enabled=False):
+        scaled = at_least_float32(queries) * queries.shape[-1] ** -0.5
+        return masked_softmax(scaled @ at_least_float32(keys).mT, mask)
 
 
 def plain_context(

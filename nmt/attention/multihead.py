@@ -85,7 +85,7 @@ class SelfAttention(MultiHeadAttention):
         query, key, value = (self._heads(part) for part in self.query_key_value(states).chunk(3, dim=-1))
         cache.append(key, value)
         keys, values = cache.keys[:, :, : cache.length], cache.values[:, :, : cache.length]
-        context = plain_context(attention_weights(query.unsqueeze(2).to(keys.dtype), keys, None), values)  # (R, h, 1, d)
+        context = plain_context(attention_weights(query.unsqueeze(2), keys, None), values)  # (R, h, 1, d)
         output: Tensor = self.output(context.flatten(1))
         return output
 

@@ -1,6 +1,7 @@
 """Compatibility of queries with keys, the distribution over a sentence, and the two together: attention with one head.
 
-Written for any number Q of queries a sentence: the rows of a beam, all target positions at once, or one.
+Written for any number Q of queries a sentence: the rows of a beam, all target positions at once, or one. Scores and their softmax
+are float32 at least, whatever autocast makes of the products around them.
 """
 
 from __future__ import annotations
@@ -27,12 +28,11 @@ class AdditiveScore(nn.Module):
 
     def project(self, values: Float[Tensor, "B S H"]) -> Float[Tensor, "B S A"]:
         """U k, the same for every query of a sentence."""
-        keys: Tensor = self.key(values)
-        return keys
+        return at_least_float32(self.key(values))
 
     def forward(self, query: Float[Tensor, "B Q D"], keys: Float[Tensor, "B S A"]) -> Float[Tensor, "B Q S"]:
         inner = self.query(query).unsqueeze(2) + keys.unsqueeze(1)  # (B, Q, S, A)
-        return torch.tanh(inner) @ self.v.to(inner.dtype)  # (B, Q, S)
+        return torch.tanh(inner) @ self.v  # (B, Q, S)
 
 
 class GeneralScore(nn.Module):
@@ -44,32 +44,32 @@ class GeneralScore(nn.Module):
 
     def project(self, values: Float[Tensor, "B S H"]) -> Float[Tensor, "B S D"]:
         """W k, the same for every query of a sentence."""
-        keys: Tensor = self.key(values)
-        return keys
+        return at_least_float32(self.key(values))
 
     def forward(self, query: Float[Tensor, "B Q D"], keys: Float[Tensor, "B S D"]) -> Float[Tensor, "B Q S"]:
-        return query.to(keys.dtype) @ keys.mT
+        return query @ keys.mT
 
 
 class DotScore(nn.Module):
     """q . k: Luong et al. 2015, eq. 8, "dot". Queries and values have one width."""
 
     def project(self, values: Float[Tensor, "B S D"]) -> Float[Tensor, "B S D"]:
-        return values
+        return at_least_float32(values)
 
     def forward(self, query: Float[Tensor, "B Q D"], keys: Float[Tensor, "B S D"]) -> Float[Tensor, "B Q S"]:
-        return query.to(keys.dtype) @ keys.mT
+        return query @ keys.mT
 
 
 def masked_softmax(scores: Float[Tensor, "... S"], mask: Bool[Tensor, "... S"] | None) -> Float[Tensor, "... S"]:
-    """Softmax over the positions where ``mask`` is True, in float32 at least; exactly zero elsewhere.
-
-    Every row must have a True.
-    """
-    scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
+    """Softmax over the positions where ``mask`` is True; exactly zero elsewhere. Every row must have a True."""
     if mask is not None:
         scores = scores.masked_fill(~mask, -torch.inf)
     return scores.softmax(-1)
+
+
+def at_least_float32(tensor: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """Half precision as float32; anything wider as it is."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 class RecurrentAttention(Attention):
@@ -87,5 +87,6 @@ class RecurrentAttention(Attention):
         mask: Bool[Tensor, "B S"],
     ) -> tuple[Float[Tensor, "B Q H"], Float[Tensor, "B Q S"]]:
         """Contexts and weights. Recording is left to the decoder, which alone knows when a sentence is complete."""
-        weights = masked_softmax(self.score(query, keys), mask[:, None])
+        with torch.autocast(query.device.type, enabled=False):
+            weights = masked_softmax(self.score(query.to(keys.dtype), keys), mask[:, None])
         return weights.to(values.dtype) @ values, weights

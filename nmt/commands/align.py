@@ -5,25 +5,22 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-import torch
-
 from nmt.alignment.aligner import Alignment, align, write_alignments
 from nmt.alignment.heatmap import save_heatmap
-from nmt.alignment.links import AlignmentScores, parse_links
-from nmt.commands.evaluate import test_text
+from nmt.alignment.links import AlignmentScores
+from nmt.commands.evaluate import read_test_set
 from nmt.commands.translate import build_translator
 from nmt.config import AlignCommand, AlignmentConfig
+from nmt.data.links import parse_links
 from nmt.data.reader import ParallelText
 from nmt.decoding.translator import Translator
 
 
 def main(command: AlignCommand) -> int:
-    if command.threads:
-        torch.set_num_threads(command.threads)
     config, translator = build_translator(command)
-    given = {"layer": command.layer, "head": command.head, "num_heatmaps": command.num_heatmaps}
+    given = {name: getattr(command, name) for name in ("layer", "head", "method", "num_heatmaps")}
     alignment = dataclasses.replace(config.alignment, **{name: value for name, value in given.items() if value is not None})
-    text = test_text(config, command.source, command.target, command.links)
+    text = read_test_set(config, command.source, command.target, command.links)
     folder = Path(command.run) / "alignment" / command.name
     _, scores = align_text(translator, text, alignment, folder)
     print(f"alignments of {len(text)} pairs are in {folder}")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from nmt.commands.translate import build_translator
 from nmt.config import Config, ConfigError, EvaluateCommand
 from nmt.data.prepare import prepare
@@ -15,16 +13,14 @@ from nmt.evaluation.metrics import Score
 
 
 def main(command: EvaluateCommand) -> int:
-    if command.threads:
-        torch.set_num_threads(command.threads)
     config, translator = build_translator(command)
-    text = test_text(config, command.source, command.target)
+    text = read_test_set(config, command.source, command.target)
     evaluation = evaluate(translator, text.sources, text.targets, Path(command.run) / "evaluation" / command.name)
     print(format_scores(evaluation.scores))
     return 0
 
 
-def test_text(config: Config, source: str | None, target: str | None, links: str | None = None) -> ParallelText:
+def read_test_set(config: Config, source: str | None, target: str | None, links: str | None = None) -> ParallelText:
     """The pairs of two given files, or the run's own test set.
 
     Raises:

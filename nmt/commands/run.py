@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 
 from nmt.alignment.heatmap import heatmap_png
-from nmt.alignment.links import parse_links
 from nmt.alignment.report import Sample, read_run, write_report
 from nmt.commands.align import align_text
 from nmt.commands.train import train
 from nmt.config import Config
+from nmt.data.links import parse_links
 from nmt.data.prepare import prepare
 from nmt.data.reader import ParallelText
 from nmt.decoding.translator import Translator

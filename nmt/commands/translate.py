@@ -19,9 +19,7 @@ from nmt.run_folder import load_run
 
 
 def main(command: TranslateCommand) -> int:
-    if command.threads:
-        torch.set_num_threads(command.threads)
-    config, translator = build_translator(command)
+    _, translator = build_translator(command)
     with ExitStack() as stack:
         source = stack.enter_context(open(command.input, "rb")) if command.input else sys.stdin.buffer
         target = stack.enter_context(open(command.output, "wb")) if command.output else sys.stdout.buffer
@@ -35,6 +33,8 @@ def main(command: TranslateCommand) -> int:
 
 def build_translator(command: RunCommand) -> tuple[Config, Translator]:
     """A run's settings and its translator, with the command's search, device and precision laid over them."""
+    if command.threads:
+        torch.set_num_threads(command.threads)
     device = resolve_device(command.device)
     config, model, tokenizer = load_run(Path(command.run), command.weights, device)
     search = lay_over(config.search, command.search)

@@ -77,7 +77,9 @@ def make_batch(split: Split, sentences: Indices, *, packed: bool = False) -> Bat
     )
 
 
-def length_buckets(source_lengths: Indices, target_lengths: Indices, max_tokens: int, ties: npt.NDArray[np.float64]) -> list[Indices]:
+def length_buckets(
+    source_lengths: Indices, target_lengths: Indices, max_tokens: int, ties: npt.NDArray[np.float64]
+) -> list[Indices]:
     """All pairs, sorted by target then source length (ties broken by ``ties``), cut into batches.
 
     A batch's padded positions, on its longer side, are at most ``max_tokens``. Where the cuts fall depends on the lengths alone,

@@ -8,24 +8,19 @@ from __future__ import annotations
 
 import gzip
 import logging
-import re
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nmt.config import BuiltinDataConfig, ConfigError, DataConfig, FilesDataConfig
-from nmt.errors import UserError
+from nmt.data.links import check_links, parse_links
+from nmt.errors import DataError
 
 log = logging.getLogger(__name__)
 
 GZIP_MAGIC = b"\x1f\x8b"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-LINK = re.compile(r"(\d+)([-p])(\d+)")
-
-
-class DataError(UserError):
-    """Input that cannot be read as it should; the message names file and line."""
 
 
 @dataclass(slots=True)
@@ -148,16 +143,8 @@ def _check_links(path: Path, text: ParallelText) -> None:
     if len(text.links) != len(text):
         raise DataError(f"{path} has {len(text.links)} lines, but the text it aligns has {len(text)}")
     for number, (line, source, target) in enumerate(zip(text.links, text.sources, text.targets, strict=True), start=1):
-        for link in line.split():
-            match = LINK.fullmatch(link)
-            if not match:
-                raise DataError(f"{path}:{number}: {link!r} is no link: `i-j` is a sure one, `ipj` a possible one")
-            s, t = int(match.group(1)), int(match.group(3))
-            if s >= len(source.split()) or t >= len(target.split()):
-                raise DataError(
-                    f"{path}:{number}: link {link} is out of range: words count from 0, "
-                    f"and the pair has {len(source.split())} and {len(target.split())}"
-                )
+        where = f"{path}:{number}"
+        check_links(parse_links(line, where), len(source.split()), len(target.split()), where)
 
 
 def _read_hub(config: FilesDataConfig) -> Corpus:

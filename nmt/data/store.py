@@ -19,8 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nmt.data.cleaning import normalize
-from nmt.data.reader import Corpus, DataError, ParallelText
+from nmt.data.reader import Corpus, ParallelText
 from nmt.data.tokenizer import Tokenizer
+from nmt.errors import DataError
 from nmt.files import write_json_atomic
 
 META, TOKENIZER = "meta.json", "tokenizer.model"

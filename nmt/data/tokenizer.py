@@ -12,7 +12,7 @@ from typing import Any
 import sentencepiece as spm
 
 from nmt.config import ConfigError, TokenizerConfig
-from nmt.data.reader import DataError
+from nmt.errors import DataError
 from nmt.files import write_bytes_atomic
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3

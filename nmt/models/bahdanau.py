@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nmt.attention.capture import Attention
-from nmt.attention.scores import RecurrentAttention
+from nmt.attention.scores import RecurrentAttention, at_least_float32
 from nmt.config import BahdanauConfig
 from nmt.layout import Layout
 from nmt.models.interface import Memory, Seq2Seq, State, StepOutput
@@ -77,9 +77,8 @@ class Bahdanau(Seq2Seq):
         values, _ = self.encoder(embedded, layout)
         values = F.dropout(values, self.config.context_dropout, self.training)
         first_backward = values[:, 0, values.shape[-1] // 2 :]
-        return RecurrentMemory(
-            values, self.attention.score.project(values), layout.mask, (torch.tanh(self.initial(first_backward)),)
-        )
+        initial = torch.tanh(at_least_float32(self.initial(first_backward)))
+        return RecurrentMemory(values, self.attention.score.project(values), layout.mask, (initial,))
 
     def init_state(self, memory: Memory, width: int = 1) -> BahdanauState:
         (hidden,) = cast(RecurrentMemory, memory).initial

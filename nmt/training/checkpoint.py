@@ -56,7 +56,14 @@ class Checkpoints:
         return sorted(int(path.name.removeprefix("step-")) for path in self.folder.glob("step-*") if path.name[5:].isdigit())
 
     def save(
-        self, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, meta: dict[str, Any], *, keep_last: int, best: int | None
+        self,
+        step: int,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        meta: dict[str, Any],
+        *,
+        keep_last: int,
+        best: int | None,
     ) -> None:
         """Write the checkpoint of ``step``, then drop all but the best and the newest ``keep_last`` ones.
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from nmt.alignment.aligner import align, cross_attention_name, write_alignments
-from nmt.alignment.links import parse_links
-from nmt.config import AlignmentConfig, ConfigError, Precision, TokenizerConfig
-from nmt.data.reader import DataError
+from nmt.config import AlignmentConfig, ConfigError, LinkMethod, Precision, TokenizerConfig
+from nmt.data.links import parse_links
 from nmt.data.tokenizer import BOS, EOS, Tokenizer
+from nmt.errors import DataError
 from nmt.models import build_model
 
 SOURCES = [
@@ -37,7 +37,7 @@ def model(family_config, tokenizer):
 
 
 def align_all(model, tokenizer, sources=SOURCES, targets=TARGETS, config=None, **options):
-    config = config or AlignmentConfig()
+    config = config or AlignmentConfig(method=LinkMethod.argmax)
     return align(model, tokenizer, sources, targets, config, torch.device("cpu"), Precision.fp32, **options)
 
 

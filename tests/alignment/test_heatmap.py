@@ -11,7 +11,8 @@ from PIL import Image
 from nmt.alignment import heatmap
 from nmt.alignment.aligner import Alignment
 from nmt.alignment.heatmap import heatmap_figure, heatmap_png, label, save_heatmap
-from nmt.alignment.links import argmax_links, parse_links
+from nmt.alignment.links import argmax_links
+from nmt.data.links import parse_links
 
 
 def make(source, target):

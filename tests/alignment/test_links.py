@@ -5,8 +5,10 @@ import random
 import numpy as np
 import pytest
 
-from nmt.alignment.links import Links, alignment_scores, argmax_links, check_links, format_links, parse_links, word_weights
-from nmt.data.reader import DataError
+from nmt.alignment.links import alignment_scores, argmax_links, mutual_links, read_links, word_weights
+from nmt.config import LinkMethod
+from nmt.data.links import Links, check_links, format_links, parse_links
+from nmt.errors import DataError
 
 
 def test_a_sure_link_is_possible_too():
@@ -61,6 +63,33 @@ def test_word_weights_are_those_of_a_plain_loop():
 
 def test_of_equal_weights_the_leftmost_wins():
     assert argmax_links(np.array([[0.2, 0.4, 0.4], [0.3, 0.3, 0.3]])) == {(1, 0), (0, 1)}
+
+
+def test_mutual_links_by_hand():
+    """Both target words look at the second source word; the first of them is the only one to look at the first."""
+    words = np.array([[0.4, 0.6], [0.1, 0.9]])
+    assert argmax_links(words) == {(1, 0), (1, 1)}
+    # 0.4 * 0.4 / 0.5 = 0.32 > 0.6 * 0.6 / 1.5 = 0.24;  0.1 * 0.1 / 0.5 = 0.02 < 0.9 * 0.9 / 1.5 = 0.54
+    assert mutual_links(words) == {(0, 0), (1, 1)}
+    assert read_links(words, LinkMethod.mutual) == mutual_links(words)
+    assert read_links(words, LinkMethod.argmax) == argmax_links(words)
+
+
+def test_mutual_links_are_those_of_a_plain_loop():
+    generator = np.random.default_rng(2)
+    for _ in range(20):
+        words = generator.dirichlet(np.ones(5) / 3, size=7).astype(np.float32)
+        words[:, 3] = 0  # a source word that nobody looks at
+        words[4] = 0  # a target word that looks at none
+        expected = set()
+        for t in range(7):
+            products = [
+                float(words[t, s]) ** 2 / sum(float(words[u, s]) for u in range(7)) if words[:, s].any() else 0.0
+                for s in range(5)
+            ]
+            if any(products):
+                expected.add((max(range(5), key=products.__getitem__), t))
+        assert mutual_links(words) == expected
 
 
 def test_alignment_scores_by_hand():

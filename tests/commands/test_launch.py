@@ -39,7 +39,10 @@ def nmt(monkeypatch, capsys, tmp_path):
     [
         (["train.max_step=3"], "`train.max_step` is not a setting; did you mean `train.max_steps`?"),
         (["modle=luong"], "`modle` is not a setting; did you mean `model`?"),
-        (["model=transformr"], "`model=transformr` does not exist; there are bahdanau, luong, transformer; did you mean `transformer`?"),
+        (
+            ["model=transformr"],
+            "`model=transformr` does not exist; there are bahdanau, luong, transformer; did you mean `transformer`?",
+        ),
         (["experiment=quikstart"], "did you mean `quickstart`?"),
         (["optim.kind=adm"], "`optim.kind` must be one of adam, adamw, but is 'adm'; did you mean `adam`?"),
         (["+model.typo=1"], "`model.typo` is not a setting"),
@@ -112,9 +115,7 @@ def test_help_and_configuration_of_every_command(nmt, command):
     assert from_dict(SCHEMAS[command], yaml.safe_load(out))
 
 
-CHOICES = sorted(
-    f"{path.parent.name}={path.stem}" for path in CONF.glob("*/*.yaml") if path.parent.name != "hydra"
-)
+CHOICES = sorted(f"{path.parent.name}={path.stem}" for path in CONF.glob("*/*.yaml") if path.parent.name != "hydra")
 
 
 @pytest.mark.parametrize("choice", CHOICES)

@@ -106,7 +106,7 @@ def test_changed_data_is_refused(small, tmp_path):
     data = replace(small.data, source=str(tmp_path / "x.source"), target=str(tmp_path / "x.target"))
     folder = RunFolder(Path(small.output_dir) / small.name)
     folder.write_config(replace(small, data=replace(data, source_language="de", target_language="en")))
-    with pytest.raises(RunError, match="the data of .* changed"):
+    with pytest.raises(RunError, match=r"the data of .* changed"):
         train.main(folder.config())
 
 

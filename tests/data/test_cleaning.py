@@ -52,9 +52,7 @@ def test_each_reason_is_counted():
         ("nul\0", "nul"),
         ("Die Probe", "the TEST"),
     ]
-    cleaned, report = clean(
-        corpus(pairs, test=[("die probe", "The test")]), CleaningConfig(max_length=10, max_ratio=3.0)
-    )
+    cleaned, report = clean(corpus(pairs, test=[("die probe", "The test")]), CleaningConfig(max_length=10, max_ratio=3.0))
     train = report["train"]
     assert dict(train.dropped) == {"duplicate": 1, "empty": 2, "too_long": 1, "ratio": 1, "nul": 1, "overlap": 1}
     assert (train.read, train.kept) == (8, 1)

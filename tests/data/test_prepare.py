@@ -7,8 +7,8 @@ import pytest
 
 from nmt.config import BuiltinDataConfig, CleaningConfig, FilesDataConfig, TokenizerConfig, TokenizerKind
 from nmt.data.prepare import prepare, store_key
-from nmt.data.reader import DataError
 from nmt.data.store import Store, write_store
+from nmt.errors import DataError
 
 TOKENIZER = TokenizerConfig(kind=TokenizerKind.bpe, vocab_size=60)
 

@@ -6,9 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nmt.config import BuiltinDataConfig, ConfigError, FilesDataConfig
-from nmt.data.reader import DataError, languages, read_corpus, read_lines, read_pairs
+from nmt.data.reader import languages, read_corpus, read_lines, read_pairs
+from nmt.errors import DataError
 
-TEXT = st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]), max_size=20).filter(lambda s: not s.endswith("\r"))
+TEXT = st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]), max_size=20).filter(
+    lambda s: not s.endswith("\r")
+)
 
 
 def write(path, lines):
@@ -81,7 +84,12 @@ def test_missing_and_empty_files_are_named(tmp_path):
 
 @pytest.mark.parametrize(
     ("link", "message"),
-    [("2-0", "link 2-0 is out of range"), ("0-2", "link 0-2 is out of range"), ("0:1", "'0:1' is no link"), ("0-", "'0-' is no link")],
+    [
+        ("2-0", "link 2-0 points to source word 2, but the source has 2 words"),
+        ("0p2", "link 0-2 points to target word 2, but the target has 2 words"),
+        ("0:1", "but is '0:1'"),
+        ("0-", "but is '0-'"),
+    ],
 )
 def test_gold_links_are_checked(tmp_path, link, message):
     source, target = write(tmp_path / "x.de", ["ja", "zwei Worte"]), write(tmp_path / "x.en", ["yes", "two words"])

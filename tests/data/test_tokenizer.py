@@ -1,8 +1,8 @@
 import pytest
 
 from nmt.config import ConfigError, TokenizerConfig, TokenizerKind
-from nmt.data.reader import DataError
 from nmt.data.tokenizer import BOS, EOS, PAD, UNK, Tokenizer
+from nmt.errors import DataError
 
 LINES = [
     "the small dog sees the big house",

@@ -46,9 +46,10 @@ def metrics(folder):
 
 @pytest.mark.parametrize("stops", [(1,), (3, 4), (8, 9), (5, 10)], ids=str)
 def test_stopped_and_resumed_is_bit_for_bit_undisturbed(run_config, trainer_of, family_config, tmp_path, stops):
-    config = run_config(with_dropout(family_config), train=TrainConfig(
-        max_steps=11, max_tokens=256, microbatches=2, validate_every=5, log_every=2, keep_last=20
-    ))
+    config = run_config(
+        with_dropout(family_config),
+        train=TrainConfig(max_steps=11, max_tokens=256, microbatches=2, validate_every=5, log_every=2, keep_last=20),
+    )
     whole = trainer_of(config, tmp_path, "whole")
     assert 1 < whole.plan.steps_per_epoch < 11
     assert whole.train() == "max_steps"
@@ -80,12 +81,16 @@ def run_until(trainer, step):
 
 def test_the_gradient_is_that_of_the_whole_update(run_config, trainer_of, family_config, tmp_path):
     """However an update is cut into micro-batches: the summed loss over all its tokens, as one batch of torch's own loss."""
-    config = run_config(family_config, train=TrainConfig(max_steps=1, max_tokens=64, microbatches=3), loss=LossConfig(chunk_size=5))
+    config = run_config(
+        family_config, train=TrainConfig(max_steps=1, max_tokens=64, microbatches=3), loss=LossConfig(chunk_size=5)
+    )
     trainer = trainer_of(config, tmp_path)
     seen = {}
     step = trainer.optimizer.step
     trainer.max_grad_norm = 0.0
-    trainer.optimizer.step = lambda: seen.update({name: p.grad.clone() for name, p in trainer.objective.named_parameters()}) or step()
+    trainer.optimizer.step = lambda: (
+        seen.update({name: p.grad.clone() for name, p in trainer.objective.named_parameters()}) or step()
+    )
     trainer.objective.train()
     model = trainer.objective.model
     total, tokens = 0.0, 0
@@ -109,16 +114,18 @@ def test_the_norm_is_clipped(run_config, trainer_of, family_config, tmp_path):
     trainer.max_grad_norm = 1e-3
     norms = []
     step = trainer.optimizer.step
-    trainer.optimizer.step = lambda: norms.append(
-        torch.cat([p.grad.flatten() for p in trainer.objective.parameters()]).norm().item()
-    ) or step()
+    trainer.optimizer.step = lambda: (
+        norms.append(torch.cat([p.grad.flatten() for p in trainer.objective.parameters()]).norm().item()) or step()
+    )
     trainer._update(0)
     assert norms == [pytest.approx(1e-3, rel=1e-3)]
 
 
 @pytest.mark.parametrize("poison", [float("nan"), float("inf")])
 def test_a_gradient_that_is_not_finite_changes_nothing(run_config, trainer_of, family_config, tmp_path, poison):
-    config = run_config(family_config, train=TrainConfig(max_steps=20, max_tokens=256, log_every=4, validate_every=100, max_bad_steps=3))
+    config = run_config(
+        family_config, train=TrainConfig(max_steps=20, max_tokens=256, log_every=4, validate_every=100, max_bad_steps=3)
+    )
     trainer = trainer_of(config, tmp_path)
     trainer._update(0)
     before = weights(trainer)

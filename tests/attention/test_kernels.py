@@ -1,0 +1,131 @@
+"""Attention of several heads: every kernel against one sentence and one head at a time, and the choice between kernels."""
+
+import pytest
+import torch
+from torch.nn.attention import varlen
+
+from nmt.attention import kernels
+from nmt.attention.kernels import Kernel, attend, attention_mask, attention_weights, choose_kernel
+from nmt.layout import Layout
+
+HEADS, HEAD_DIM = 2, 5
+QUERY_LENGTHS, KEY_LENGTHS = [3, 1, 7], [2, 5, 4]
+
+
+def reference(query, key, value, causal=False):
+    """softmax(q k^T / sqrt(d)) v of one sentence, (L, h, d) each."""
+    heads = []
+    for h in range(query.shape[1]):
+        scores = query[:, h] @ key[:, h].T / query.shape[2] ** 0.5
+        if causal:
+            scores = scores + torch.full_like(scores, -torch.inf).triu(1)
+        heads.append(scores.softmax(-1) @ value[:, h])
+    return torch.stack(heads, 1)
+
+
+def random(num_tokens, seed):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(num_tokens, HEADS, HEAD_DIM, generator=generator, dtype=torch.float64)
+
+
+def example(causal, packed, width=None):
+    """Inputs in one layout, and what attention must give for all real queries."""
+    query_layout = Layout.of(QUERY_LENGTHS, packed=packed, width=width)
+    key_layout = query_layout if causal else Layout.of(KEY_LENGTHS, packed=packed, width=width)
+    query, key, value = (random(layout.num_tokens, seed) for seed, layout in enumerate((query_layout, key_layout, key_layout)))
+    splits = (query.split(query_layout.lengths.tolist()), *(x.split(key_layout.lengths.tolist()) for x in (key, value)))
+    expected = torch.cat([reference(*parts, causal=causal) for parts in zip(*splits, strict=True)])
+    if not packed:
+        query, key, value = query_layout.pad_packed(query), key_layout.pad_packed(key), key_layout.pad_packed(value)
+    return query, key, value, query_layout, key_layout, expected
+
+
+@pytest.mark.parametrize("kernel", [Kernel.plain, Kernel.fused])
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize(("packed", "width"), [(False, None), (False, 11), (True, None)])
+def test_a_kernel_on_padded_rows(monkeypatch, kernel, causal, packed, width):
+    monkeypatch.setattr(kernels, "choose_kernel", lambda *_, **__: kernel)
+    query, key, value, query_layout, key_layout, expected = example(causal, packed, width)
+    context = attend(query, key, value, query_layout, key_layout, causal=causal)
+    torch.testing.assert_close(query_layout.real(context), expected)
+    assert context.isfinite().all()
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_the_varlen_kernel_is_called_as_it_wants_to_be(monkeypatch, causal):
+    """It runs on CUDA alone: here a slow stand-in takes its place, which holds its arguments to its documentation."""
+
+    def varlen_attn(query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, *, scale=None, window_size=(-1, -1)):
+        assert window_size in {(-1, 0), (-1, -1)}
+        assert scale is None
+        assert cu_seq_q.dtype is cu_seq_k.dtype is torch.int32
+        assert isinstance(max_q, int)
+        assert isinstance(max_k, int)
+        assert max_q == cu_seq_q.diff().max()
+        assert max_k == cu_seq_k.diff().max()
+        rows = []
+        for b in range(len(cu_seq_q) - 1):
+            queries, keys = slice(*cu_seq_q[b : b + 2].tolist()), slice(*cu_seq_k[b : b + 2].tolist())
+            rows.append(reference(query[queries], key[keys], value[keys], causal=window_size == (-1, 0)))
+        return torch.cat(rows)
+
+    monkeypatch.setattr(varlen, "varlen_attn", varlen_attn)
+    monkeypatch.setattr(kernels, "choose_kernel", lambda *_, **__: Kernel.varlen)
+    query, key, value, query_layout, key_layout, expected = example(causal, packed=True)
+    torch.testing.assert_close(attend(query, key, value, query_layout, key_layout, causal=causal), expected)
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "head_dim", "packed", "dropout_prob", "kernel"),
+    [
+        ("cpu", torch.float32, 64, False, 0.0, Kernel.plain),
+        ("cpu", torch.bfloat16, 64, True, 0.0, Kernel.plain),
+        ("cuda", torch.bfloat16, 64, True, 0.0, Kernel.varlen),
+        ("cuda", torch.float16, 64, True, 0.0, Kernel.varlen),
+        ("cuda", torch.bfloat16, 64, True, 0.1, Kernel.fused),
+        ("cuda", torch.bfloat16, 64, False, 0.0, Kernel.fused),
+        ("cuda", torch.float32, 64, True, 0.0, Kernel.fused),
+        ("cuda", torch.bfloat16, 22, True, 0.0, Kernel.fused),
+        ("cuda", torch.bfloat16, 264, True, 0.0, Kernel.fused),
+    ],
+)
+def test_the_choice_of_a_kernel(device, dtype, head_dim, packed, dropout_prob, kernel):
+    assert choose_kernel(device, dtype, head_dim, packed=packed, dropout_prob=dropout_prob) is kernel
+
+
+def test_rows_in_two_layouts_are_not_packed(monkeypatch):
+    seen = []
+    monkeypatch.setattr(kernels, "choose_kernel", lambda *_, packed, **__: seen.append(packed) or Kernel.plain)
+    query, _, _, query_layout, _, expected = example(causal=False, packed=True)
+    _, key, value, _, key_layout, _ = example(causal=False, packed=False)
+    torch.testing.assert_close(attend(query, key, value, query_layout, key_layout, causal=False), expected)
+    assert seen == [False]
+
+
+def test_the_mask():
+    layout = Layout.of([2, 3])
+    assert attention_mask(layout, layout, causal=False).int().tolist() == [[[[1, 1, 0]]], [[[1, 1, 1]]]]
+    triangle = [[1, 0, 0], [1, 1, 0]]
+    assert attention_mask(layout, layout, causal=True).int().tolist() == [[[*triangle, [1, 1, 0]]], [[*triangle, [1, 1, 1]]]]
+
+
+def test_autocast_leaves_scores_in_float32():
+    queries, keys = random(6, 1).float().transpose(0, 1)[None], random(4, 2).float().transpose(0, 1)[None]
+    exact = attention_weights(queries, keys, None)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(attention_weights(queries, keys, None), exact)
+        assert attention_weights(queries.bfloat16(), keys.bfloat16(), None).dtype is torch.float32
+
+
+def test_dropout_acts_on_the_weights():
+    """With unit vectors for values the context is the weights: some are dropped, and the rest grows by 1 / (1 - p)."""
+    length = 31
+    layout = Layout.of([length])
+    query, key = torch.randn(1, length, 1, length), torch.randn(1, length, 1, length)
+    value = torch.eye(length)[None, :, None]
+    torch.manual_seed(1)
+    weights = attend(query, key, value, layout, layout, causal=False)
+    dropped = attend(query, key, value, layout, layout, causal=False, dropout_prob=0.5)
+    gone = dropped == 0
+    assert 0.4 < gone.float().mean() < 0.6
+    torch.testing.assert_close(dropped[~gone], 2 * weights[~gone])

@@ -1,0 +1,142 @@
+"""Multi-head attention against torch's own with copied weights, what it records, and its steps."""
+
+import pytest
+import torch
+
+from nmt.attention.capture import capture
+from nmt.attention.multihead import CrossAttention, KeyValueCache, SelfAttention
+from nmt.layout import Layout
+
+MODEL_DIM, HEADS = 15, 3
+LENGTHS, MEMORY_LENGTHS = [4, 7, 1], [5, 2, 3]
+
+
+def random(layout, seed):
+    generator = torch.Generator().manual_seed(seed)
+    return layout.pad_packed(torch.randn(layout.num_tokens, MODEL_DIM, generator=generator, dtype=torch.float64))
+
+
+def with_random_biases(module):
+    for name, parameter in module.named_parameters():
+        if name.endswith("bias"):
+            torch.nn.init.normal_(parameter)
+    return module.double()
+
+
+@pytest.fixture(params=[False, True], ids=["full", "causal"])
+def self_attention(request):
+    torch.manual_seed(1)
+    return with_random_biases(SelfAttention(MODEL_DIM, HEADS, 0.0, causal=request.param))
+
+
+@pytest.fixture
+def cross_attention():
+    torch.manual_seed(1)
+    return with_random_biases(CrossAttention(MODEL_DIM, HEADS, 0.0))
+
+
+def torch_attention(in_weight, in_bias, output):
+    """torch.nn.MultiheadAttention with these weights."""
+    theirs = torch.nn.MultiheadAttention(MODEL_DIM, HEADS, batch_first=True).double()
+    with torch.no_grad():
+        theirs.in_proj_weight.copy_(in_weight)
+        theirs.in_proj_bias.copy_(in_bias)
+        theirs.out_proj.weight.copy_(output.weight)
+        theirs.out_proj.bias.copy_(output.bias)
+    return theirs
+
+
+def test_self_attention_is_that_of_torch(self_attention):
+    layout = Layout.of(LENGTHS)
+    states = random(layout, 2)
+    theirs = torch_attention(self_attention.query_key_value.weight, self_attention.query_key_value.bias, self_attention.output)
+    behind = torch.ones(7, 7, dtype=torch.bool).triu(1) if self_attention.causal else None
+    expected, weights = theirs(
+        states, states, states, key_padding_mask=~layout.mask, attn_mask=behind, average_attn_weights=False
+    )
+    with capture({"self": self_attention}) as records:
+        watched = self_attention(states, layout)
+    for output in (self_attention(states, layout), watched):
+        torch.testing.assert_close(layout.real(output), layout.real(expected))
+    torch.testing.assert_close(records[0].weights.transpose(1, 2)[layout.mask], weights.transpose(1, 2)[layout.mask])
+
+
+def test_cross_attention_is_that_of_torch(cross_attention):
+    layout, memory_layout = Layout.of(LENGTHS), Layout.of(MEMORY_LENGTHS)
+    states, memory = random(layout, 2), random(memory_layout, 3)
+    query, key_value = cross_attention.query, cross_attention.key_value
+    in_weight, in_bias = torch.cat([query.weight, key_value.weight]), torch.cat([query.bias, key_value.bias])
+    theirs = torch_attention(in_weight, in_bias, cross_attention.output)
+    expected, _ = theirs(states, memory, memory, key_padding_mask=~memory_layout.mask)
+    output = cross_attention(states, layout, *cross_attention.project(memory), memory_layout)
+    torch.testing.assert_close(layout.real(output), layout.real(expected))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_what_is_recorded_makes_the_output(cross_attention, packed):
+    """The sum over heads of weights, values and output weight is the output without its bias, in both layouts."""
+    layout, memory_layout = Layout.of(LENGTHS, packed=packed), Layout.of(MEMORY_LENGTHS, packed=packed)
+    states, memory = layout.unpad(random(layout, 2)), memory_layout.unpad(random(memory_layout, 3))
+    with capture({"cross": cross_attention}) as records:
+        output = cross_attention(states, layout, *cross_attention.project(memory), memory_layout)
+    (record,) = records
+    assert record.weights.shape == (3, HEADS, 7, 5)
+    assert record.values.shape == (3, HEADS, 5, MODEL_DIM // HEADS)
+    assert record.output_weight.shape == (HEADS, MODEL_DIM // HEADS, MODEL_DIM)
+    rebuilt = torch.einsum("bhts,bhsd,hdm->btm", record.weights, record.values, record.output_weight)
+    torch.testing.assert_close(rebuilt[layout.mask] + cross_attention.output.bias, layout.real(output))
+
+
+def test_steps_of_self_attention_are_its_rows_also_when_the_cache_grows():
+    torch.manual_seed(1)
+    attention = with_random_biases(SelfAttention(MODEL_DIM, HEADS, 0.0, causal=True))
+    layout = Layout.of([7, 7])
+    states = random(layout, 2)
+    expected = attention(states, layout)
+    cache = attention.init_cache(2, like=states, capacity=2)
+    capacities = []
+    for t in range(7):
+        torch.testing.assert_close(attention.step(states[:, t], cache), expected[:, t])
+        capacities.append(cache.keys.shape[2])
+    assert capacities == [2, 2, 4, 4, 8, 8, 8]
+
+
+def test_a_selected_cache_is_its_own():
+    cache = KeyValueCache(torch.zeros(2, 1, 3, 1), torch.zeros(2, 1, 3, 1))
+    cache.append(torch.tensor([[[1.0]], [[2.0]]]), torch.tensor([[[3.0]], [[4.0]]]))
+    selected = cache.select(torch.tensor([1, 1, 0]))
+    assert selected.keys[:, 0, 0, 0].tolist() == [2, 2, 1]
+    assert selected.values[:, 0, 0, 0].tolist() == [4, 4, 3]
+    selected.append(torch.ones(3, 1, 1), torch.ones(3, 1, 1))
+    assert (cache.length, selected.length) == (1, 2)
+    assert (cache.keys[:, :, 1] == 0).all()
+
+
+def test_steps_of_cross_attention_for_a_beam(cross_attention):
+    width = 2
+    memory_layout = Layout.of(MEMORY_LENGTHS)
+    rows = random(Layout.of([width] * 3), 2)  # (B, W, D): the rows of a sentence as if they were its positions
+    key, value = cross_attention.project(random(memory_layout, 3))
+    with capture({"cross": cross_attention}) as records:
+        expected = cross_attention(rows, Layout.of([width] * 3), key, value, memory_layout)
+    output, weights = cross_attention.step(rows.flatten(0, 1), key, value, memory_layout.mask)
+    torch.testing.assert_close(output, expected.flatten(0, 1))
+    torch.testing.assert_close(weights, records[0].weights)
+
+
+def test_weights_are_recorded_before_dropout_which_acts_in_training_alone():
+    torch.manual_seed(1)
+    attention = with_random_biases(CrossAttention(MODEL_DIM, HEADS, 0.5))
+    layout, memory_layout = Layout.of(LENGTHS), Layout.of(MEMORY_LENGTHS)
+    states, (key, value) = random(layout, 2), attention.project(random(memory_layout, 3))
+
+    def run():
+        torch.manual_seed(2)
+        return attention(states, layout, key, value, memory_layout)
+
+    with capture({"cross": attention}) as records:
+        watched = run()
+    assert torch.equal(run(), watched)
+    torch.testing.assert_close(records[0].weights.sum(-1), torch.ones(3, HEADS, 7, dtype=torch.float64))
+    attention.eval()
+    assert not torch.allclose(layout.real(run()), layout.real(watched))
