@@ -117,7 +117,7 @@ def run_config(copy_files, tmp_path_factory):
                 test_size=7,
                 store_dir=str(outputs / "store"),
             ),
-            tokenizer=TokenizerConfig(vocab_size=38),
+            tokenizer=TokenizerConfig(vocab_size=30),
             model=model,
             precision=Precision.fp32,
             optim=OptimConfig(learning_rate=3e-3),

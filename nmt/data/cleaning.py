@@ -1,7 +1,7 @@
 """What is done to text before it is learned from: repairs, filters, duplicates, overlap; everything counted.
 
-Training pairs are normalised and filtered. Dev and test pairs are all kept, line for line, because scores must be about the text as
-it was given; they are normalised only where a model reads them.
+Training pairs are filtered. Dev and test pairs are all kept, line for line and blank ones too, because scores must be about the text
+as it was given. Text stays as it was read; :func:`normalize` is applied where a tokenizer or a model reads it.
 """
 
 from __future__ import annotations
@@ -17,27 +17,34 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nmt.config import CleaningConfig, ConfigError
-from nmt.data.reader import Corpus, ParallelText
+from nmt.data.reader import Corpus, ParallelText, check_size
+from nmt.data.tokenizer import WORD_START
 
 INVISIBLE = "\ufeff\u200b\u2060"
 """Byte order mark, zero-width space and word joiner: they are dropped."""
 
-SEPARATORS = re.compile(r"[\x00-\x20\x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
-"""Control characters and every kind of space and line separator, no-break spaces among them: a run of them is one blank."""
+CONTROLS = "".join(map(chr, [*range(0x20), *range(0x7F, 0xA0)]))
+"""Control characters: they are blanks, and so is the tokenizer's mark of a blank, which it could not tell from one."""
 
-UNUSUAL = re.compile(rf"[\x01-\x1f\x7f-\x9f\u2028\u2029{INVISIBLE}]")
+UNUSUAL = re.compile(rf"[{CONTROLS}\u2028\u2029{WORD_START}{INVISIBLE}]")
 """Characters whose removal is counted as a repair."""
+
+REPLACEMENTS = str.maketrans({**dict.fromkeys(CONTROLS + WORD_START, " "), **dict.fromkeys(INVISIBLE, "")})
 
 
 def normalize(line: str) -> str:
-    """Text as models read it: NFC, words separated by one blank, no control or invisible characters."""
-    line = unicodedata.normalize("NFC", line.translate(dict.fromkeys(map(ord, INVISIBLE))))
-    return SEPARATORS.sub(" ", line).strip(" ")
+    """Text as models read it: NFC, words separated by one blank, no control or invisible characters.
+
+    What separates words is every kind of space, no-break spaces among them, and of line separator.
+    """
+    if UNUSUAL.search(line):  # in few lines, and translating is slow
+        line = line.translate(REPLACEMENTS)
+    return " ".join(unicodedata.normalize("NFC", line).split())
 
 
 @dataclass(slots=True)
 class SplitReport:
-    """Counts of one split; ``read == kept + sum(dropped.values())``. ``repaired`` counts pairs, by what was done to them."""
+    """Counts of one split; ``read == kept + sum(dropped.values())``. ``repaired`` counts kept pairs, by what normalising changes."""
 
     read: int = 0
     kept: int = 0
@@ -67,22 +74,21 @@ def clean(corpus: Corpus, config: CleaningConfig) -> tuple[Corpus, Report]:
         reason = _reason_to_drop(source, target, config)
         if "\0" in raw_source + raw_target:
             reason = "nul"
+        pair = f"{source}\t{target}"
         if reason is None and config.deduplicate:
-            key = _hash(f"{source}\t{target}")
+            key = _hash(pair)
             reason = "duplicate" if key in seen else None
             seen.add(key)
-        if reason is None and _fold(source, target) in held_out:
+        if reason is None and held_out and _hash(pair.casefold()) in held_out:
             reason = "overlap"
         if reason:
             train.dropped[reason] += 1
             continue
-        train.repaired.update(_repairs(raw_source, raw_target))
-        kept.sources.append(source)
-        kept.targets.append(target)
-    for name, text in corpus.items():
-        report[name].kept = len(kept) if name == "train" else len(text)
-        assert report[name].read == report[name].kept + report[name].dropped.total()
-    return {**corpus, "train": kept}, report
+        kept.sources.append(raw_source)
+        kept.targets.append(raw_target)
+    result = {**corpus, "train": kept}
+    _count_kept(result, report)
+    return result, report
 
 
 def split_off(corpus: Corpus, report: Report, dev_size: int, test_size: int, seed: int) -> Corpus:
@@ -91,9 +97,13 @@ def split_off(corpus: Corpus, report: Report, dev_size: int, test_size: int, see
     The report counts them as dropped from train, by ``dev`` and ``test``, and what then overlaps with them by ``overlap``.
 
     Raises:
-        ConfigError: train is too small.
+        ConfigError: a size is not positive, or train is too small.
     """
     sizes = {name: size for name, size in (("dev", dev_size), ("test", test_size)) if name not in corpus}
+    if not sizes:
+        return corpus
+    for name, size in sizes.items():
+        check_size(name, size)
     train, total = corpus["train"], sum(sizes.values())
     if total > len(train) // 2:
         settings = " and ".join(f"`data.{name}_size` ({size})" for name, size in sizes.items())
@@ -106,14 +116,13 @@ def split_off(corpus: Corpus, report: Report, dev_size: int, test_size: int, see
     for name, size in sizes.items():
         chosen, drawn = sorted(drawn[:size]), drawn[size:]
         result[name] = ParallelText([train.sources[i] for i in chosen], [train.targets[i] for i in chosen])
-        report[name] = SplitReport(read=size, kept=size)
+        report[name] = SplitReport(read=size)
         report["train"].dropped[name] = size
-    if sizes:
-        held_out = set().union(*(_folded(result[name]) for name in sizes))
-        rest = [(source, target) for source, target in _pairs(train) if _fold(source, target) not in held_out]
-        result["train"] = ParallelText([source for source, _ in rest], [target for _, target in rest])
-        report["train"].kept = len(rest)
-        report["train"].dropped["overlap"] += len(train) - total - len(rest)
+    held_out = set().union(*(_folded(result[name]) for name in sizes))
+    rest = [(source, target) for source, target in _pairs(train) if _fold(source, target) not in held_out]
+    result["train"] = ParallelText([source for source, _ in rest], [target for _, target in rest])
+    report["train"].dropped["overlap"] += len(train) - total - len(rest)
+    _count_kept(result, report)
     return result
 
 
@@ -147,6 +156,14 @@ def _reason_to_drop(source: str, target: str, config: CleaningConfig) -> str | N
     if lengths[1] > config.max_length:
         return "too_long"
     return "ratio" if lengths[1] > config.max_ratio * lengths[0] else None
+
+
+def _count_kept(corpus: Corpus, report: Report) -> None:
+    for name, text in corpus.items():
+        split = report[name]
+        split.kept = len(text)
+        split.repaired = Counter(repair for source, target in _pairs(text) for repair in _repairs(source, target))
+        assert split.read == split.kept + split.dropped.total()
 
 
 def _repairs(source: str, target: str) -> Iterable[str]:

@@ -43,28 +43,63 @@ def read_corpus(config: DataConfig) -> Corpus:
     """All splits that the configuration names.
 
     Raises:
+        ConfigError: settings that belong together are not given together, or a size is not positive.
         DataError: a file is missing, empty or not what it should be, or the hub cannot be reached.
     """
     if isinstance(config, BuiltinDataConfig):
         from nmt.data.grammar import generate
 
-        splits = generate(config.train_size, config.dev_size, config.test_size)
+        sizes = {"train": config.train_size, "dev": config.dev_size, "test": config.test_size}
+        for name, size in sizes.items():
+            check_size(name, size)
+        splits = generate(*sizes.values())
         return {
             name: ParallelText([e.source for e in examples], [e.target for e in examples], [e.links for e in examples])
             for name, examples in splits.items()
         }
     assert isinstance(config, FilesDataConfig)
-    if config.source is None or config.target is None:
-        raise ConfigError("`data.source` and `data.target` must name the two files of the training text")
-    if config.hub_name and not Path(config.source).exists():
-        return _read_hub(config)
-    corpus = {"train": read_pairs(Path(config.source), Path(config.target))}
-    if config.dev_source and config.dev_target:
-        corpus["dev"] = read_pairs(Path(config.dev_source), Path(config.dev_target))
-    if config.test_source and config.test_target:
-        links = Path(config.test_alignment) if config.test_alignment else None
-        corpus["test"] = read_pairs(Path(config.test_source), Path(config.test_target), links)
+    paths = pair_paths(config)
+    corpus = _read_hub(config) if reads_hub(config) else {name: read_pairs(*pair) for name, pair in paths.items()}
+    if config.test_alignment:
+        if "test" not in corpus:
+            raise ConfigError(
+                "`data.test_alignment` aligns the test text: `data.test_source` and `data.test_target` must be given"
+            )
+        _read_links(Path(config.test_alignment), corpus["test"])
     return corpus
+
+
+def pair_paths(config: FilesDataConfig) -> dict[str, tuple[Path, Path]]:
+    """The source and the target file of each split that has them.
+
+    Raises:
+        ConfigError: a split has one file without the other, or train has none.
+    """
+    paths = {}
+    for split, prefix in (("train", ""), ("dev", "dev_"), ("test", "test_")):
+        source, target = getattr(config, f"{prefix}source"), getattr(config, f"{prefix}target")
+        if source and target:
+            paths[split] = Path(source), Path(target)
+        elif source or target or split == "train":
+            raise ConfigError(f"`data.{prefix}source` and `data.{prefix}target` must name the two files of the {split} text")
+    return paths
+
+
+def reads_hub(config: DataConfig) -> bool:
+    """Whether the hub stands in for files: a dataset is named, and neither training file is there."""
+    if not isinstance(config, FilesDataConfig) or not config.hub_name:
+        return False
+    return not any(path.exists() for path in pair_paths(config)["train"])
+
+
+def check_size(split: str, size: int) -> None:
+    """Refuse a split of no pairs.
+
+    Raises:
+        ConfigError: its size is not positive.
+    """
+    if size < 1:
+        raise ConfigError(f"`data.{split}_size` must be at least 1, but is {size}")
 
 
 def read_pairs(source: Path, target: Path, links: Path | None = None) -> ParallelText:
@@ -79,8 +114,7 @@ def read_pairs(source: Path, target: Path, links: Path | None = None) -> Paralle
     if not text.sources:
         raise DataError(f"{source} is empty")
     if links:
-        text.links = read_lines(links)
-        _check_links(links, text)
+        _read_links(links, text)
     return text
 
 
@@ -137,9 +171,9 @@ def languages(config: DataConfig) -> tuple[str, str]:
     return found[0], found[1]
 
 
-def _check_links(path: Path, text: ParallelText) -> None:
-    """Every link must join two words that are there."""
-    assert text.links is not None
+def _read_links(path: Path, text: ParallelText) -> None:
+    """Give a text its gold alignments, each of whose links must join two words that are there."""
+    text.links = read_lines(path)
     if len(text.links) != len(text):
         raise DataError(f"{path} has {len(text.links)} lines, but the text it aligns has {len(text)}")
     for number, (line, source, target) in enumerate(zip(text.links, text.sources, text.targets, strict=True), start=1):
@@ -153,11 +187,14 @@ def _read_hub(config: FilesDataConfig) -> Corpus:
 
     assert config.hub_name
     log.info("%s is not there: reading %s from the datasets hub instead", config.source, config.hub_name)
+    # The library knows a local file by its size and time: only when made to read it again does it see what is in it.
+    mode = "force_redownload" if Path(config.hub_name).is_dir() else None
     try:
-        splits: Any = datasets.load_dataset(config.hub_name, revision=config.hub_revision)
+        splits: Any = datasets.load_dataset(config.hub_name, revision=config.hub_revision, download_mode=mode)
     except Exception as error:  # the library raises whatever the network or the file system did
         raise DataError(
-            f"{config.source} is not there, and the dataset {config.hub_name} cannot be loaded: {type(error).__name__}: {error}"
+            f"{config.source} is not there, and the dataset {config.hub_name} cannot be loaded from the hub in its place: "
+            f"{type(error).__name__}: {error}"
         ) from error
     source, target = languages(config)
     corpus = {}
@@ -165,12 +202,26 @@ def _read_hub(config: FilesDataConfig) -> Corpus:
         found = next((split for split in candidates if split in splits), None)
         if found is None:
             continue
-        rows = splits[found]
-        if "translation" in rows.column_names:
-            pairs = [(row[source], row[target]) for row in rows["translation"]]
-        elif {source, target} <= set(rows.column_names):
-            pairs = list(zip(rows[source], rows[target], strict=True))
-        else:
-            raise DataError(f"{config.hub_name}, split {found}: no columns {source} and {target}; there are {rows.column_names}")
-        corpus[name] = ParallelText([s for s, _ in pairs], [t for _, t in pairs])
+        where = f"{config.hub_name}, split {found}"
+        corpus[name] = ParallelText(*(_hub_lines(splits[found], language, where) for language in (source, target)))
+    if "train" not in corpus:
+        raise DataError(f"{config.hub_name} has no split train; there are {list(splits)}")
     return corpus
+
+
+def _hub_lines(rows: Any, language: str, where: str) -> list[str]:
+    """A column of text, or a language of a column ``translation``; a row is one line, so line ends within it become blanks."""
+    if language in rows.column_names:
+        values = rows[language]
+    elif "translation" in rows.column_names:
+        values = (row.get(language) for row in rows["translation"])
+    else:
+        raise DataError(f"{where}: no column {language}; there are {rows.column_names}")
+    lines = []
+    for number, value in enumerate(values, start=1):
+        if not isinstance(value, str):
+            raise DataError(f"{where}, row {number}: {language} must be text, but is {value!r}")
+        lines.append(value.replace("\n", " "))
+    if not lines:
+        raise DataError(f"{where} is empty")
+    return lines

@@ -22,29 +22,36 @@ from nmt.data.cleaning import normalize
 from nmt.data.reader import Corpus, ParallelText
 from nmt.data.tokenizer import Tokenizer
 from nmt.errors import DataError
-from nmt.files import write_json_atomic
+from nmt.files import sync, write_json_atomic
 
 META, TOKENIZER = "meta.json", "tokenizer.model"
 
 
 class Split:
-    """The pairs of one split as ids, without BOS and EOS; lengths are in pieces."""
+    """The pairs of one split as ids, without BOS and EOS; lengths are in pieces. A blank line of dev or test has no ids.
+
+    Raises:
+        DataError: an array is missing or cut off.
+    """
 
     def __init__(self, folder: Path, name: str) -> None:
         self._folder, self._name = folder, name
-        self._ids = {side: np.load(folder / f"{name}.{side}.ids.npy", mmap_mode="r") for side in ("source", "target")}
-        self._offsets = {side: np.load(folder / f"{name}.{side}.offsets.npy", mmap_mode="r") for side in ("source", "target")}
+        try:
+            self._ids = {side: np.load(folder / f"{name}.{side}.ids.npy", mmap_mode="r") for side in ("source", "target")}
+            self._offsets = {side: np.load(folder / f"{name}.{side}.offsets.npy", mmap_mode="r") for side in ("source", "target")}
+        except (OSError, EOFError, ValueError) as error:
+            raise _damaged(folder, f"split {name}: {error}") from None
 
     def __len__(self) -> int:
         return len(self._offsets["source"]) - 1
 
     @cached_property
     def source_lengths(self) -> npt.NDArray[np.int64]:
-        return np.diff(self._offsets["source"])
+        return self._lengths("source")
 
     @cached_property
     def target_lengths(self) -> npt.NDArray[np.int64]:
-        return np.diff(self._offsets["target"])
+        return self._lengths("target")
 
     def source(self, i: int) -> npt.NDArray[Any]:
         return self._row("source", i)
@@ -68,6 +75,10 @@ class Split:
         path = self._folder / f"{self._name}.links.txt"
         return _read_text(path) if path.exists() else None
 
+    def _lengths(self, side: str) -> npt.NDArray[np.int64]:
+        lengths: npt.NDArray[np.int64] = np.diff(self._offsets[side])
+        return lengths
+
     def _row(self, side: str, i: int) -> npt.NDArray[Any]:
         offsets = self._offsets[side]
         row: npt.NDArray[Any] = self._ids[side][offsets[i] : offsets[i + 1]]
@@ -78,15 +89,18 @@ class Store:
     """A store that is there.
 
     Raises:
-        DataError: the folder's tokenizer is not the one that its ids were made with.
+        DataError: the folder is no store, or its tokenizer is not the one that its ids were made with.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.meta: dict[str, Any] = json.loads((path / META).read_text(encoding="utf-8"))
+        try:
+            self.meta: dict[str, Any] = json.loads((path / META).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise _damaged(path, f"{META}: {error}") from None
         self.tokenizer = Tokenizer.load(path / TOKENIZER)
         if hashlib.sha256(self.tokenizer.model).hexdigest() != self.meta["tokenizer_sha256"]:
-            raise DataError(f"{path / TOKENIZER} is damaged; delete {path}, and it will be made again")
+            raise _damaged(path, f"{TOKENIZER} is not the one that was learned")
 
     def split(self, name: str) -> Split:
         return Split(self.path, name)
@@ -99,19 +113,29 @@ def store_exists(path: Path) -> bool:
 def write_store(path: Path, corpus: Corpus, tokenizer: Tokenizer, meta: dict[str, Any]) -> None:
     """Encode a cleaned corpus and put it where nothing was; a crash on the way leaves nothing that looks like a store."""
     aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    shutil.rmtree(aside, ignore_errors=True)  # of a process that was killed and had the same number
     aside.mkdir(parents=True)
     try:
         sizes = {name: _write_split(aside, name, text, tokenizer) for name, text in corpus.items()}
         tokenizer.save(aside / TOKENIZER)
         digest = hashlib.sha256(tokenizer.model).hexdigest()
         write_json_atomic(aside / META, {**meta, "splits": sizes, "tokenizer_sha256": digest, "vocab_size": tokenizer.vocab_size})
+        for file in (*aside.iterdir(), aside):
+            sync(file)
+        if not store_exists(path):
+            shutil.rmtree(path, ignore_errors=True)  # what is left of one
         try:
             os.rename(aside, path)
         except OSError:
             if not store_exists(path):  # otherwise another process was faster, with the same content
                 raise
+        sync(path.parent)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _damaged(path: Path, what: str) -> DataError:
+    return DataError(f"{path} is damaged ({what}); delete it, and it will be made again")
 
 
 def _write_split(folder: Path, name: str, text: ParallelText, tokenizer: Tokenizer) -> dict[str, int]:

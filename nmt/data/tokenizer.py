@@ -29,7 +29,8 @@ class Tokenizer:
 
     def __init__(self, model: bytes) -> None:
         self.model = model
-        self._processor: Any = spm.SentencePieceProcessor(model_proto=model)
+        self._processor: Any = spm.SentencePieceProcessor()
+        self._processor.LoadFromSerializedProto(model)  # the constructor would take an empty model for none
 
     @staticmethod
     def train(lines: Sequence[str], config: TokenizerConfig, seed: int) -> Tokenizer:
@@ -40,6 +41,8 @@ class Tokenizer:
         Raises:
             ConfigError: the text does not allow so many pieces, or needs more; the message has the number to set.
         """
+        if not 0.98 <= config.character_coverage <= 1:
+            raise ConfigError(f"`tokenizer.character_coverage` must be from 0.98 to 1, but is {config.character_coverage}")
         if len(lines) > MAX_TRAINING_LINES:
             lines = random.Random(seed).sample(lines, MAX_TRAINING_LINES)
         model = io.BytesIO()
@@ -48,7 +51,7 @@ class Tokenizer:
                 sentence_iterator=iter(lines),
                 model_writer=model,
                 model_type=config.kind.name,
-                vocab_size=config.vocab_size,
+                vocab_size=max(config.vocab_size, EOS + 1),  # with fewer, SentencePiece does not say how many are needed
                 character_coverage=config.character_coverage,
                 normalization_rule_name="identity",
                 max_sentence_length=MAX_LINE_BYTES,
@@ -88,8 +91,17 @@ class Tokenizer:
         return ids
 
     def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
-        """Text of each list of ids, on one line; special ids give nothing, UNK gives U+2047."""
-        texts: list[str] = self._processor.decode([[int(i) for i in row] for row in ids], num_threads=2)
+        """Text of each list of ids, on one line; special ids give nothing, UNK gives U+2047.
+
+        Raises:
+            ValueError: an id is outside of the vocabulary.
+        """
+        rows = [[int(i) for i in row] for row in ids]
+        vocabulary = range(self.vocab_size)
+        for i in (i for row in rows for i in row):
+            if i not in vocabulary:
+                raise ValueError(f"id {i} is no piece: the vocabulary has {len(vocabulary)}, counted from 0")
+        texts: list[str] = self._processor.decode(rows, num_threads=2)
         return texts
 
     def pieces(self, ids: Sequence[int]) -> list[str]:

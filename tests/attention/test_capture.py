@@ -51,9 +51,9 @@ def test_nothing_is_watched_afterwards(attentions):
 
 
 def test_an_unknown_name_is_refused_and_leaves_nothing_watched(attentions):
-    with pytest.raises(KeyError, match=r"'decoder\.cross\.1'; there are encoder\.self\.0, decoder\.cross\.0"):
-        with capture(attentions, ["encoder.self.0", "decoder.cross.1"]):
-            pass
+    unknown = pytest.raises(KeyError, match=r"'decoder\.cross\.1'; there are encoder\.self\.0, decoder\.cross\.0")
+    with unknown, capture(attentions, ["encoder.self.0", "decoder.cross.1"]):
+        pass
     assert attentions["encoder.self.0"].record is None
 
 

@@ -19,6 +19,7 @@ from nmt.config import (
     AlignCommand,
     ConfigError,
     EvaluateCommand,
+    LuongConfig,
     SearchOverrides,
     TrackingConfig,
     TrainConfig,
@@ -43,7 +44,8 @@ def done(capsys):
     return dict(field.split("=", 1) for field in fields)
 
 
-def test_one_command_leaves_everything(small, capsys):
+def test_one_command_leaves_everything(small, capsys, caplog):
+    caplog.set_level("INFO")
     assert run.main(small) == 0
     folder = Path(small.output_dir) / small.name
     fields = done(capsys)
@@ -153,8 +155,9 @@ def test_prepare_prints_the_table(small, capsys):
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_stops_with_a_checkpoint_and_the_same_command_goes_on(run_config, family_config, number, status, tmp_path):
-    config = run_config(family_config, train=replace(LIMITS, max_steps=100_000, validate_every=50_000))
+def test_a_signal_stops_with_a_checkpoint_and_the_same_command_goes_on(run_config, number, status, tmp_path):
+    model = LuongConfig(embedding_dim=13, hidden_dim=14)
+    config = run_config(model, train=replace(LIMITS, max_steps=100_000, validate_every=50_000))
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(to_dict(config)))
     code = (
         "import sys, yaml; from nmt.config import Config, from_dict; from nmt.commands import train; "
@@ -164,7 +167,7 @@ def test_a_signal_stops_with_a_checkpoint_and_the_same_command_goes_on(run_confi
     folder = RunFolder(Path(config.output_dir) / config.name)
     metrics = folder.path / "metrics.jsonl"
     deadline = time.monotonic() + 60
-    while not (metrics.exists() and metrics.stat().st_size) and time.monotonic() < deadline:
+    while process.poll() is None and not (metrics.exists() and metrics.stat().st_size) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(number)
     assert process.wait(timeout=60) == status

@@ -24,6 +24,7 @@ def text(pairs):
         ("a\u2028b\u0085c\x0bd\te", "a b c d e"),
         ("\u00a0no\u00a0break\u202f", "no break"),
         ("zero\u200bwidth\ufeff", "zerowidth"),
+        ("\u2581mark\u2581of a\x7fblank\x00", "mark of a blank"),
         ("  two   blanks ", "two blanks"),
         ("ﬁ Ｗ …", "ﬁ Ｗ …"),  # NFC, not NFKC: these are other characters
     ],
@@ -106,8 +107,33 @@ def test_splitting_off_keeps_the_count_and_the_splits_apart():
     assert train.read == train.kept + train.dropped.total()
     folded = [{(s.casefold(), t.casefold()) for s, t in zip(p.sources, p.targets, strict=True)} for p in split.values()]
     assert not folded[0] & (folded[1] | folded[2])
-    assert split_off(cleaned, report, 20, 20, seed=1) == split
-    assert split_off(cleaned, report, 20, 20, seed=2) != split
+    assert split_off(*clean(corpus(pairs), CleaningConfig()), 20, 20, seed=1) == split
+    assert split_off(*clean(corpus(pairs), CleaningConfig()), 20, 20, seed=2) != split
+
+
+def test_text_that_is_split_off_is_raw():
+    pairs = [(f"e\u0301 \u00a0{i}", f"  {i}\r x") for i in range(9)]
+    cleaned, report = clean(corpus(pairs), CleaningConfig())
+    split = split_off(cleaned, report, 2, 2, seed=1)
+    assert set(zip(split["test"].sources, split["test"].targets, strict=True)) <= set(pairs)
+    assert {name: dict(split.repaired) for name, split in report.items()} == {
+        "train": {"characters": 5, "nfc": 5},
+        "dev": {"characters": 2, "nfc": 2},
+        "test": {"characters": 2, "nfc": 2},
+    }
+
+
+def test_only_what_is_missing_is_split_off():
+    cleaned, report = clean(corpus([(f"a{i}", f"b{i}") for i in range(9)], test=[("x", "y")]), CleaningConfig())
+    split = split_off(cleaned, report, 2, 999, seed=1)
+    assert {name: len(text) for name, text in split.items()} == {"train": 7, "dev": 2, "test": 1}
+
+
+@pytest.mark.parametrize("size", [0, -3])
+def test_a_split_of_nothing_is_refused(size):
+    cleaned, report = clean(corpus([("a", "b")]), CleaningConfig())
+    with pytest.raises(ConfigError, match=rf"data\.test_size` must be at least 1, but is {size}"):
+        split_off(cleaned, report, 1, size, seed=1)
 
 
 def test_too_little_text_to_split_says_what_is_possible():

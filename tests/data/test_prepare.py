@@ -84,6 +84,41 @@ def test_where_things_lie_does_not_matter(data, tmp_path):
     assert store_key(moved, TOKENIZER, 1) == store_key(data, TOKENIZER, 1)
 
 
+def test_a_renamed_file_changes_its_language(data, tmp_path):
+    before = prepare(data, TOKENIZER, seed=1)
+    os.rename(data.source, tmp_path / "x.fr")
+    after = prepare(replace(data, source=str(tmp_path / "x.fr")), TOKENIZER, seed=1)
+    assert (before.meta["languages"], after.meta["languages"]) == (["de", "en"], ["fr", "en"])
+
+
+def test_the_seed_matters_only_where_text_is_split_off(data):
+    dev = replace(data, dev_source=data.source, dev_target=data.target)
+    whole = replace(dev, test_source=data.source, test_target=data.target)
+    assert store_key(dev, TOKENIZER, 1) != store_key(dev, TOKENIZER, 2)
+    assert store_key(whole, TOKENIZER, 1) == store_key(whole, TOKENIZER, 2)
+
+
+def test_a_dataset_has_the_store_of_its_text_and_links(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "hub").mkdir()
+    for split, size in (("train", 40), ("validation", 2), ("test", 1)):
+        rows = [{"de": f"{split} Satz {i}", "en": f"{split} sentence {i}"} for i in range(size)]
+        (tmp_path / "hub" / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config = replace(data, source="no.de", target="no.en", hub_name=str(tmp_path / "hub"))
+    first = prepare(config, TokenizerConfig(vocab_size=28), seed=1)
+    assert first.split("test").links is None
+    assert first.path == prepare(config, TokenizerConfig(vocab_size=28), seed=2).path
+    (tmp_path / "links").write_text("0-0\n")
+    linked = prepare(replace(config, test_alignment=str(tmp_path / "links")), TokenizerConfig(vocab_size=28), seed=1)
+    assert linked.split("test").links == ["0-0"]
+
+
+def test_text_of_which_nothing_is_left_says_why(data):
+    with pytest.raises(DataError, match=r"no training pair is left after cleaning; dropped: \{'too_long': 120\}"):
+        prepare(replace(data, cleaning=CleaningConfig(max_length=2)), TOKENIZER, seed=1)
+
+
 def test_a_half_written_store_is_not_one(data, monkeypatch):
     def crash(*args):
         raise KeyboardInterrupt

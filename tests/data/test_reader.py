@@ -1,5 +1,6 @@
 import gzip
 import json
+import os
 
 import pytest
 from hypothesis import given, settings
@@ -89,6 +90,7 @@ def test_missing_and_empty_files_are_named(tmp_path):
         ("0p2", "link 0-2 points to target word 2, but the target has 2 words"),
         ("0:1", "but is '0:1'"),
         ("0-", "but is '0-'"),
+        ("٠-٠", "but is '٠-٠'"),
     ],
 )
 def test_gold_links_are_checked(tmp_path, link, message):
@@ -110,6 +112,87 @@ def test_languages_come_from_suffixes_or_settings():
 def test_files_must_be_named():
     with pytest.raises(ConfigError, match=r"data\.source.*data\.target"):
         read_corpus(FilesDataConfig(source="a.de"))
+
+
+@pytest.mark.parametrize("side", ["dev_source", "dev_target", "test_source", "test_target"])
+def test_files_must_be_named_in_pairs(side):
+    split = side.split("_")[0]
+    with pytest.raises(ConfigError, match=rf"data\.{split}_source` and `data\.{split}_target` must name the two files"):
+        read_corpus(FilesDataConfig(source="a.de", target="a.en", **{side: "b"}))
+
+
+def test_gold_links_belong_to_the_test_text(tmp_path):
+    source, target = str(write(tmp_path / "x.de", ["ja"])), str(write(tmp_path / "x.en", ["yes"]))
+    links = str(write(tmp_path / "x.align", ["0p0"]))
+    config = FilesDataConfig(source=source, target=target, test_source=source, test_target=target, test_alignment=links)
+    assert read_corpus(config)["test"].links == ["0p0"]
+    with pytest.raises(ConfigError, match=r"data\.test_alignment"):
+        read_corpus(FilesDataConfig(source=source, target=target, test_alignment=links))
+    write(tmp_path / "x.align", ["0-0", "0-0"])
+    with pytest.raises(DataError, match=r"x\.align has 2 lines, but the text it aligns has 1"):
+        read_corpus(config)
+
+
+def test_sizes_of_the_builtin_corpus_are_positive():
+    with pytest.raises(ConfigError, match=r"data\.dev_size` must be at least 1, but is 0"):
+        read_corpus(BuiltinDataConfig(dev_size=0))
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """Writes a local dataset and gives the configuration that reads it in place of files."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "hub"
+    folder.mkdir()
+
+    def make(**splits):
+        for split, rows in splits.items():
+            (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return FilesDataConfig(source=str(tmp_path / "no.de"), target=str(tmp_path / "no.en"), hub_name=str(folder))
+
+    return make
+
+
+def test_a_row_of_a_dataset_is_one_line(hub):
+    corpus = read_corpus(hub(train=[{"de": "eins\nzwei", "en": "one"}, {"de": "drei", "en": "three\u2028"}]))
+    assert corpus["train"].sources == ["eins zwei", "drei"]
+    assert corpus["train"].targets == ["one", "three\u2028"]
+    assert corpus.keys() == {"train"}
+
+
+def test_a_dataset_rewritten_in_place_is_read_again(hub, tmp_path):
+    config = hub(train=[{"de": "eins", "en": "one"}])
+    assert read_corpus(config)["train"].sources == ["eins"]
+    stat = (tmp_path / "hub" / "train.jsonl").stat()
+    hub(train=[{"de": "zwei", "en": "two"}])
+    os.utime(tmp_path / "hub" / "train.jsonl", ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert (tmp_path / "hub" / "train.jsonl").stat().st_size == stat.st_size
+    assert read_corpus(config)["train"].sources == ["zwei"]
+
+
+@pytest.mark.parametrize(
+    ("splits", "message"),
+    [
+        (
+            {"train": [{"de": "eins", "en": "one"}, {"de": None, "en": "two"}]},
+            r"split train, row 2: de must be text, but is None",
+        ),
+        ({"train": [{"de": "eins", "fr": "un"}]}, r"split train: no column en; there are \['de', 'fr'\]"),
+        ({"test": [{"de": "eins", "en": "one"}]}, r"has no split train; there are \['test'\]"),
+    ],
+)
+def test_a_dataset_that_does_not_fit_is_named(hub, splits, message):
+    with pytest.raises(DataError, match=message):
+        read_corpus(hub(**splits))
+
+
+@pytest.mark.parametrize("missing", ["source", "target"])
+def test_a_dataset_stands_in_for_no_single_file(hub, tmp_path, missing):
+    config = hub(train=[{"de": "eins", "en": "one"}])
+    write(tmp_path / ("no.en" if missing == "source" else "no.de"), ["x"])
+    with pytest.raises(DataError, match=r"no\.de: No such file" if missing == "source" else r"no\.en: No such file"):
+        read_corpus(config)
 
 
 @pytest.mark.parametrize("nested", [False, True])

@@ -1,6 +1,11 @@
+from functools import lru_cache
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from nmt.config import ConfigError, TokenizerConfig, TokenizerKind
+from nmt.data.cleaning import normalize
 from nmt.data.tokenizer import BOS, EOS, PAD, UNK, Tokenizer
 from nmt.errors import DataError
 
@@ -16,9 +21,12 @@ def train(kind=TokenizerKind.bpe, vocab_size=33, lines=LINES):
     return Tokenizer.train(lines, TokenizerConfig(kind=kind, vocab_size=vocab_size), seed=1)
 
 
+trained = lru_cache(train)
+
+
 @pytest.fixture(scope="module", params=list(TokenizerKind), ids=lambda kind: kind.name)
 def tokenizer(request):
-    return train(request.param)
+    return trained(request.param)
 
 
 def test_round_trip(tokenizer):
@@ -81,3 +89,47 @@ def test_saving_and_loading(tmp_path):
     (tmp_path / "bad.model").write_bytes(b"no model at all")
     with pytest.raises(DataError, match=r"bad\.model"):
         Tokenizer.load(tmp_path / "bad.model")
+    (tmp_path / "empty.model").write_bytes(b"")
+    with pytest.raises(DataError, match=r"empty\.model"):
+        Tokenizer.load(tmp_path / "empty.model")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(st.sampled_from("aβ犬\u2581\u00a0\u2028\u200b\t <s/>\u0301"), max_size=20))
+def test_words_are_counted_as_blanks_count_them(line):
+    for kind in TokenizerKind:
+        normal = normalize(line)
+        index = trained(kind).word_index(trained(kind).encode([normal])[0])
+        assert sorted(set(index)) == list(range(len(normal.split())))
+        assert index == sorted(index)
+
+
+def test_no_text_gives_a_special_id(tokenizer):
+    (ids,) = tokenizer.encode(["<pad> <s> </s> <unk>"])
+    assert not {PAD, BOS, EOS} & set(ids)
+
+
+@pytest.mark.parametrize("bad", [33, -1, 2**40])
+def test_ids_outside_of_the_vocabulary_are_refused(tokenizer, bad):
+    with pytest.raises(ValueError, match=rf"id {bad} is no piece: the vocabulary has 33"):
+        tokenizer.decode([[5], [6, bad]])
+
+
+@pytest.mark.parametrize("vocab_size", [-1, 0, 3])
+def test_fewer_pieces_than_special_ones(vocab_size):
+    with pytest.raises(ConfigError, match=rf"vocab_size` is {vocab_size}, .*at least \d+ pieces"):
+        train(vocab_size=vocab_size)
+
+
+@pytest.mark.parametrize("coverage", [0.5, 1.5])
+def test_character_coverage_has_limits(coverage):
+    with pytest.raises(ConfigError, match=rf"tokenizer\.character_coverage` must be from 0\.98 to 1, but is {coverage}"):
+        Tokenizer.train(LINES, TokenizerConfig(vocab_size=33, character_coverage=coverage), seed=1)
+
+
+def test_of_too_many_lines_the_same_ones_are_taken(monkeypatch):
+    monkeypatch.setattr("nmt.data.tokenizer.MAX_TRAINING_LINES", 7)
+    some = train(vocab_size=30).model
+    assert some == train(vocab_size=30).model
+    monkeypatch.setattr("nmt.data.tokenizer.MAX_TRAINING_LINES", 12)
+    assert some != train(vocab_size=30).model

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from torch.nn import functional as F
 
 from nmt.attention.capture import capture
+from nmt.attention.scores import GeneralScore
 from nmt.config import BahdanauConfig, RecurrentAttentionConfig, Score, Tying
 from nmt.layout import Layout
 from nmt.models import build_model
@@ -16,7 +16,12 @@ SOURCE, TARGET = [7, 11, 4, 20], [2, 9, 5, 17, 23]
 
 def build(**settings):
     torch.manual_seed(1)
-    settings = {"embedding_dim": EMBEDDING, "hidden_dim": WIDTH, "attention": RecurrentAttentionConfig(attention_dim=7), **settings}
+    settings = {
+        "embedding_dim": EMBEDDING,
+        "hidden_dim": WIDTH,
+        "attention": RecurrentAttentionConfig(attention_dim=7),
+        **settings,
+    }
     model = build_model(BahdanauConfig(**settings), VOCAB).double()
     for name, parameter in model.named_parameters():
         if name.endswith("bias"):
@@ -111,10 +116,17 @@ def test_every_dropout_acts_in_training_alone(place):
 def test_initial_weights():
     model = build()
     for matrix in (*model.gates_state.weight.chunk(2), model.candidate_state.weight):
-        torch.testing.assert_close(matrix @ matrix.T, torch.eye(WIDTH, dtype=torch.float64))
+        torch.testing.assert_close(matrix @ matrix.T, torch.eye(WIDTH, dtype=torch.float64), atol=1e-5, rtol=0)
     assert model.embeddings.source.weight is model.embeddings.output.weight
-    assert build(tying=Tying.none).embeddings.source.weight is not build(tying=Tying.none).embeddings.output.weight
+
+
+@pytest.mark.parametrize("tying", Tying)
+def test_the_output_layer_is_tied_as_asked_for(tying):
+    embeddings = build(tying=tying).embeddings
+    assert (embeddings.output.weight is embeddings.target.weight) is (tying is not Tying.none)
+    assert (embeddings.target.weight is embeddings.source.weight) is (tying is Tying.three_way)
 
 
 def test_the_score_is_a_setting():
-    assert type(build(attention=RecurrentAttentionConfig(score=Score.general)).attention.score).__name__ == "GeneralScore"
+    attention = RecurrentAttentionConfig(score=Score.general)
+    assert isinstance(build(attention=attention).attention.score, GeneralScore)

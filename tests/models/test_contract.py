@@ -61,6 +61,23 @@ def test_stepping_gives_what_decode_gives(model, width):
     assert model.step(target[:, 0].repeat_interleave(width), state, memory).attention is None
 
 
+def test_rows_of_a_beam_go_their_own_ways(model):
+    """Every row reads pieces of its own, and half-way some rows give up their place to copies of others."""
+    source, source_layout, _, _ = inputs()
+    memory = model.encode(source, source_layout)
+    pieces = torch.randint(4, VOCAB, (5, 9), generator=torch.Generator().manual_seed(4))
+    parents = torch.tensor([1, 1, 0, 5, 3, 3, 8, 6, 7])
+    state, read = model.init_state(memory, width=3), []
+    for t, previous in enumerate(pieces):
+        output = model.step(previous, state, memory)
+        state, read = output.state, [*read, previous]
+        if t == 2:
+            state, read = state.select(parents), [earlier[parents] for earlier in read]
+    of_each_row = memory.select(torch.arange(3).repeat_interleave(3))
+    hidden = model.decode(torch.stack(read, 1), Layout.of([5] * 9), of_each_row)
+    torch.testing.assert_close(output.hidden, hidden[:, -1])
+
+
 def test_attention_is_a_distribution_over_real_positions(model):
     source, source_layout, target, target_layout = inputs()
     with capture(model.attentions()) as records:

@@ -19,13 +19,18 @@ from nmt.training.trainer import TrainingError, microbatch_seed
 def trainer_of():
     """Build the trainer of a configuration, as the command does, in the run folder of this name."""
 
+    built = []
+
     def build(config, tmp_path, name="run"):
         folder = RunFolder(tmp_path / name)
         folder.path.mkdir(exist_ok=True)
         store = prepare(config.data, config.tokenizer, config.seed)
-        return build_trainer(folder, config, store, torch.device("cpu"))
+        built.append(build_trainer(folder, config, store, torch.device("cpu")))
+        return built[-1]
 
-    return build
+    yield build
+    for trainer in built:
+        trainer.tracker.close()
 
 
 def with_dropout(model):
@@ -48,7 +53,7 @@ def metrics(folder):
 def test_stopped_and_resumed_is_bit_for_bit_undisturbed(run_config, trainer_of, family_config, tmp_path, stops):
     config = run_config(
         with_dropout(family_config),
-        train=TrainConfig(max_steps=11, max_tokens=256, microbatches=2, validate_every=5, log_every=2, keep_last=20),
+        train=TrainConfig(max_steps=11, max_tokens=1024, microbatches=2, validate_every=5, log_every=2, keep_last=20),
     )
     whole = trainer_of(config, tmp_path, "whole")
     assert 1 < whole.plan.steps_per_epoch < 11
@@ -156,7 +161,7 @@ def test_a_gradient_that_is_not_finite_changes_nothing(run_config, trainer_of, f
     ],
 )
 def test_the_first_limit_wins(run_config, trainer_of, family_config, tmp_path, limits, reason, step):
-    train = TrainConfig(max_tokens=256, validate_every=2, log_every=2, metric=Metric.nll, **limits)
+    train = TrainConfig(max_tokens=1024, validate_every=2, log_every=2, metric=Metric.nll, **limits)
     trainer = trainer_of(run_config(family_config, train=train), tmp_path)
     scores = iter([3.0, 2.0, 2.5, 2.5, 2.5])
     trainer.validate = lambda step: {"dev_nll": next(scores), "dev_bleu": 0.0}

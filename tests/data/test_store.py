@@ -1,0 +1,121 @@
+import os
+import shutil
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from nmt.config import TokenizerConfig, TokenizerKind
+from nmt.data.cleaning import normalize
+from nmt.data.reader import ParallelText
+from nmt.data.store import Split, Store, store_exists, write_store
+from nmt.data.tokenizer import Tokenizer
+from nmt.errors import DataError
+
+SOURCES = ["der Hund schläft", "", "ein\u2028Haus\r und ein Hund", "e\u0301cole", "Hund ✗"]
+TARGETS = ["the dog sleeps", "a house", " \u00a0 ", "school", "dog"]
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    lines = [normalize(line) for line in SOURCES + TARGETS]
+    return Tokenizer.train(lines * 3, TokenizerConfig(kind=TokenizerKind.bpe, vocab_size=41), seed=1)
+
+
+@pytest.fixture
+def corpus():
+    dev = ParallelText(SOURCES[:3], TARGETS[:3], ["0-0 1p1 2-2", "", "0-0"])
+    return {"train": ParallelText(SOURCES, TARGETS), "dev": dev}
+
+
+@pytest.fixture
+def store(tmp_path, corpus, tokenizer):
+    write_store(tmp_path / "here", corpus, tokenizer, {"languages": ["de", "en"]})
+    return Store(tmp_path / "here")
+
+
+def test_rows_are_what_the_tokenizer_says(store, corpus, tokenizer):
+    for name, text in corpus.items():
+        split = store.split(name)
+        assert len(split) == len(text)
+        for i, (source, target) in enumerate(zip(text.sources, text.targets, strict=True)):
+            (source_ids, target_ids) = tokenizer.encode([normalize(source), normalize(target)])
+            assert split.source(i).tolist() == source_ids
+            assert split.target(i).tolist() == target_ids
+            assert (split.source_lengths[i], split.target_lengths[i]) == (len(source_ids), len(target_ids))
+    assert store.meta["splits"]["train"]["target_pieces"] == store.split("train").target_lengths.sum()
+    assert store.meta["languages"] == ["de", "en"]
+
+
+def test_text_and_links_come_back_unchanged(store, corpus):
+    dev = store.split("dev")
+    assert (dev.source_lines, dev.target_lines, dev.links) == (corpus["dev"].sources, corpus["dev"].targets, corpus["dev"].links)
+    assert list(dev.source_lengths > 0) == [True, False, True]
+    assert list(dev.target_lengths > 0) == [True, True, False]
+
+
+def test_arrays_stay_on_the_disk(store):
+    row = store.split("train").source(0)
+    assert isinstance(row.base, np.memmap)
+    assert row.dtype == np.uint16
+    assert not row.flags.writeable
+
+
+def test_a_side_may_be_all_blank(tmp_path, tokenizer):
+    write_store(tmp_path / "x", {"dev": ParallelText(["", " "], ["a", "b"])}, tokenizer, {})
+    assert Store(tmp_path / "x").split("dev").source(1).tolist() == []
+
+
+def test_large_vocabularies_have_wide_ids(tmp_path):
+    rows = [[70_000, 65_536], [5]]
+    large = SimpleNamespace(vocab_size=70_001, model=b"", encode=lambda lines: rows, save=lambda path: path.write_bytes(b""))
+    write_store(tmp_path / "x", {"train": ParallelText(["a", "b"], ["a", "b"])}, large, {})
+    assert [Split(tmp_path / "x", "train").source(i).tolist() for i in range(2)] == rows
+
+
+def test_what_is_left_of_a_store_is_replaced(tmp_path, corpus, tokenizer):
+    path = tmp_path / "here"
+    for left in (path, tmp_path / f"here.{os.getpid()}.tmp"):
+        left.mkdir()
+        (left / "train.source.ids.npy").write_bytes(b"half")
+    assert not store_exists(path)
+    write_store(path, corpus, tokenizer, {})
+    assert len(Store(path).split("train")) == len(SOURCES)
+    assert os.listdir(tmp_path) == ["here"]
+
+
+def test_a_killed_writer_leaves_no_store(tmp_path):
+    code = """
+import os, sys
+from pathlib import Path
+import nmt.data.store as module
+from nmt.config import TokenizerConfig
+from nmt.data.reader import ParallelText
+from nmt.data.tokenizer import Tokenizer
+module.os.rename = lambda *_: os._exit(9)
+path, text = Path(sys.argv[1]), ParallelText(["ab ba"], ["ba ab"])
+module.write_store(path, {"train": text}, Tokenizer.train(["ab ba"], TokenizerConfig(vocab_size=7), seed=1), {})
+"""
+    killed = subprocess.run([sys.executable, "-c", code, str(tmp_path / "here")], capture_output=True, timeout=60)
+    assert killed.returncode == 9
+    assert len(os.listdir(tmp_path)) == 1  # what was written aside, with its meta.json
+    assert not store_exists(tmp_path / "here")
+
+
+@pytest.mark.parametrize("kept_bytes", [0, 50, 130])
+def test_an_array_that_was_cut_off_is_named(store, kept_bytes):
+    path = store.path / "train.target.offsets.npy"
+    path.write_bytes(path.read_bytes()[:kept_bytes])
+    with pytest.raises(DataError, match=r"here is damaged \(split train: .*delete it"):
+        store.split("train")
+
+
+def test_a_damaged_description_or_a_missing_folder_is_named(store):
+    (store.path / "meta.json").write_text('{"langua')
+    with pytest.raises(DataError, match=r"here is damaged \(meta\.json"):
+        Store(store.path)
+    shutil.rmtree(store.path)
+    with pytest.raises(DataError, match=r"here is damaged \(meta\.json"):
+        Store(store.path)
