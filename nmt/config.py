@@ -538,6 +538,7 @@ def validate(config: Config) -> None:
     seconds(train.max_time)
     if train.max_steps is train.max_epochs is train.max_time is train.patience is None:
         raise ConfigError("training has no end: set `train.max_steps`, `train.max_epochs`, `train.max_time` or `train.patience`")
+    _validate_sizes(to_dict(model), "model")
     if isinstance(model, TransformerConfig):
         if model.model_dim % model.num_heads:
             raise ConfigError(
@@ -547,6 +548,18 @@ def validate(config: Config) -> None:
             raise ConfigError(f"`model.model_dim` must be even (sine and cosine positions), but is {model.model_dim}")
     if isinstance(model, RecurrentConfig) and model.hidden_dim % 2:
         raise ConfigError(f"`model.hidden_dim` must be even (two directions of the encoder), but is {model.hidden_dim}")
+
+
+def _validate_sizes(values: Mapping[str, Any], path: str) -> None:
+    """Widths and counts are at least 1, dropout is a probability."""
+    for name, value in values.items():
+        key = f"{path}.{name}"
+        if isinstance(value, Mapping):
+            _validate_sizes(value, key)
+        elif name.endswith(("_dim", "_layers", "num_heads")) and value < 1:
+            raise ConfigError(f"`{key}` must be at least 1, but is {value}")
+        elif name.endswith("dropout") and not 0 <= value < 1:
+            raise ConfigError(f"`{key}` must be at least 0 and below 1, but is {value}")
 
 
 def seconds(value: int | str | None) -> float | None:

@@ -21,9 +21,16 @@ def provenance(device: torch.device) -> dict[str, Any]:
     return {
         "versions": {"nmt": __version__, "python": platform.python_version(), **{name: version(name) for name in packages}},
         "commit": _commit(),
-        "command": " ".join(["nmt", *sys.argv[1:]]),
+        "command": _command(),
         "hardware": describe(device),
     }
+
+
+def _command() -> str:
+    """The command line as it was typed: ``sys.argv`` has lost its command word by now."""
+    words = sys.orig_argv
+    program = next((i for i, word in enumerate(words) if Path(word).name == "nmt"), 0)
+    return " ".join(["nmt", *words[program + 1 :]])
 
 
 def _commit() -> str | None:

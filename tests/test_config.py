@@ -9,6 +9,7 @@ from nmt.config import (
     Config,
     ConfigError,
     LuongConfig,
+    RecurrentAttentionConfig,
     Score,
     SearchConfig,
     SearchOverrides,
@@ -80,6 +81,9 @@ def test_what_is_no_time(value):
         ({"train": TrainConfig(max_steps=1, average_last=4, keep_last=3)}, "`train.average_last`"),
         ({"train": TrainConfig(max_steps=1, log_every=0)}, "`train.log_every` must be at least 1, but is 0"),
         ({"model": TransformerConfig(model_dim=100, num_heads=8)}, r"`model.num_heads` \(8\), but is 100"),
+        ({"model": TransformerConfig(num_heads=0)}, "`model.num_heads` must be at least 1, but is 0"),
+        ({"model": TransformerConfig(dropout=1.0)}, "`model.dropout` must be at least 0 and below 1"),
+        ({"model": LuongConfig(attention=RecurrentAttentionConfig(attention_dim=0))}, "`model.attention.attention_dim` must be"),
         ({"model": LuongConfig(hidden_dim=33)}, "`model.hidden_dim` must be even"),
     ],
 )

@@ -2,20 +2,30 @@
 
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from nmt.commands import train
-from nmt.config import BahdanauConfig, LuongConfig, OptimConfig, ScheduleConfig, StackConfig, TrainConfig, TransformerConfig
+from nmt.config import (
+    BahdanauConfig,
+    LuongConfig,
+    OptimConfig,
+    ScheduleConfig,
+    StackConfig,
+    TokenizerConfig,
+    TrainConfig,
+    TransformerConfig,
+)
 from nmt.run_folder import RunFolder, load_run
 
 MODELS = {
     "bahdanau": BahdanauConfig(embedding_dim=48, hidden_dim=64, embedding_dropout=0.0, output_dropout=0.0),
     "luong": LuongConfig(embedding_dim=48, hidden_dim=64, embedding_dropout=0.0, output_dropout=0.0),
     "transformer": TransformerConfig(
-        model_dim=48,
+        model_dim=64,
         num_heads=4,
-        feedforward_dim=96,
+        feedforward_dim=128,
         dropout=0.0,
         encoder=StackConfig(num_layers=2),
         decoder=StackConfig(num_layers=2),
@@ -23,10 +33,24 @@ MODELS = {
 }
 
 
+@pytest.fixture(scope="module")
+def many_lines(tmp_path_factory):
+    """Enough different lines that copying must be learned, not lines by heart."""
+    folder = tmp_path_factory.mktemp("many")
+    random = Random(3)
+    text = "".join(" ".join(random.choices("abcdefghij", k=random.randint(2, 8))) + "\n" for _ in range(4000))
+    for name in ("x.de", "x.en"):
+        (folder / name).write_text(text)
+    return folder
+
+
 @pytest.mark.parametrize("name", MODELS)
-def test_copying_is_learned(run_config, name):
-    config = run_config(
-        MODELS[name],
+def test_copying_is_learned(run_config, many_lines, name):
+    config = run_config(MODELS[name])
+    config = replace(
+        config,
+        data=replace(config.data, source=str(many_lines / "x.de"), target=str(many_lines / "x.en"), dev_size=100),
+        tokenizer=TokenizerConfig(vocab_size=16),
         optim=OptimConfig(learning_rate=5e-3),
         schedule=ScheduleConfig(warmup_steps=40),
         train=TrainConfig(max_steps=400, max_tokens=512, validate_every=400, log_every=100),

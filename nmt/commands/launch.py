@@ -75,7 +75,7 @@ def _call(command: str, schema: type, composed: DictConfig) -> int:
     assert isinstance(values, dict)
     if HydraConfig.get().mode is RunMode.MULTIRUN and schema is Config:
         values["name"] = _sweep_name(values["name"], HydraConfig.get().job.override_dirname)
-    settings = from_dict(schema, {str(key): value for key, value in values.items()})
+    settings: Any = from_dict(schema, {str(key): value for key, value in values.items()})
     status: int = importlib.import_module(f"nmt.commands.{command}").main(settings)
     return status
 

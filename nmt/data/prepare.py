@@ -78,6 +78,7 @@ def _input_hashes(data: DataConfig) -> dict[str, Any]:
         files = [path for path in grammar.rglob("*") if path.suffix in (".py", ".tsv")]
         return {str(path.relative_to(grammar)): _sha256(path.read_bytes()) for path in files}
     assert isinstance(data, FilesDataConfig)
+    pair_paths(data)  # refuses files that are named by halves
     paths = {name: getattr(data, name) for name in PATHS}
     return {name: _sha256(Path(path).read_bytes()) for name, path in paths.items() if path and Path(path).exists()}
 

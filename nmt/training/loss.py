@@ -26,7 +26,7 @@ def output_loss(
     """
     kind = hidden.device.type
     product_type = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
-    loss, nll = _OutputLoss.apply(
+    loss, nll = _OutputLoss.apply(  # type: ignore[no-untyped-call]
         hidden, weight, bias, target, label_smoothing, chunk_size, product_type, torch.is_grad_enabled()
     )
     return loss, nll
@@ -86,7 +86,7 @@ class _OutputLoss(torch.autograd.Function):
         return loss_sum, nll_sum
 
     @staticmethod
-    def backward(ctx: Any, grad_loss: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad_loss: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         grad_hidden, grad_weight, grad_bias = ctx.saved_tensors
         return (
             grad_hidden * grad_loss.to(grad_hidden.dtype),

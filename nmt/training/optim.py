@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -52,7 +53,7 @@ def build_schedule(config: ScheduleConfig, max_steps: int | None) -> Schedule:
             case ScheduleKind.constant:
                 return rise
             case ScheduleKind.inverse_sqrt:
-                return min(rise, (warmup / (step + 1)) ** 0.5)
+                return min(rise, math.sqrt(warmup / (step + 1)))
             case ScheduleKind.warmup_stable_decay:
                 return min(rise, max(0.0, (max_steps or 0) - step) / config.decay_steps)
 

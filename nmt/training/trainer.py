@@ -273,4 +273,4 @@ class _Sums:
         return _Sums(*(torch.zeros((), dtype=torch.float64, device=device) for _ in range(8)))
 
     def tolist(self) -> list[float]:
-        return [float(getattr(self, name)) for name in self.__slots__]  # type: ignore[attr-defined]
+        return [float(getattr(self, name)) for name in self.__slots__]

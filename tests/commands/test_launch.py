@@ -1,5 +1,6 @@
 """The command line: what Hydra gives, and what people get wrong."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -20,6 +21,8 @@ CONF = conf_dir()
 def nmt(monkeypatch, capsys, tmp_path):
     """Run a command line in this process; gives exit status, standard output and standard error."""
     monkeypatch.chdir(tmp_path)
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
 
     def run(*words):
         monkeypatch.setattr(sys, "argv", ["nmt", *words])
@@ -31,7 +34,8 @@ def nmt(monkeypatch, capsys, tmp_path):
         captured = capsys.readouterr()
         return status, captured.out, captured.err
 
-    return run
+    yield run
+    root.handlers[:], root.level = handlers, level  # Hydra has put its own there
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import torch
 
 from nmt.config import ConfigError
 from nmt.data.batching import BatchPlan, length_buckets, make_batch
+from nmt.data.store import Split
 from nmt.data.tokenizer import BOS, EOS, PAD
 
 RANDOM = np.random.default_rng(3)
@@ -11,7 +12,7 @@ SOURCES = RANDOM.integers(1, 23, 997)
 TARGETS = np.clip(SOURCES + RANDOM.integers(-3, 4, 997), 1, None)
 
 
-class ListSplit:
+class ListSplit(Split):
     """A split of given ids."""
 
     def __init__(self, pairs):

@@ -74,7 +74,7 @@ def test_damage_is_noticed_and_the_one_before_is_used(checkpoints, name, damage,
         content[len(content) // 2] ^= 1
         path.write_bytes(content)
     elif damage == "truncate":
-        path.write_bytes(content[:-1])
+        path.write_bytes(content[: len(content) // 2])
     else:
         path.unlink()
     assert checkpoints.load_latest().step == 1
