@@ -176,3 +176,37 @@ def test_no_sweeps_under_torchrun(nmt, monkeypatch):
     status, _, err = nmt("run", "-m", "seed=1,2")
     assert status == 2
     assert "torchrun" in err
+
+
+@pytest.fixture(scope="session")
+def multi30k(copy_files, tmp_path_factory):
+    """A folder that looks like Multi30k's."""
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "multi30k").mkdir()
+    for language in ("en", "de"):
+        lines = (copy_files / f"x.{language}").read_text().splitlines(keepends=True)
+        for name, part in (("train", lines[:300]), ("val", lines[300:310]), ("test_2016_flickr", lines[310:320])):
+            (folder / "multi30k" / f"{name}.{language}").write_text("".join(part))
+    return folder
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_every_file_of_conf_runs_one_step(nmt, monkeypatch, multi30k, choice):
+    monkeypatch.setenv("NMT_DATA", str(multi30k))
+    words = [
+        "train.max_steps=1",
+        "train.log_every=1",
+        "schedule.decay_steps=1",
+        "tokenizer.vocab_size=30",
+        "search.max_length_ratio=0.1",
+    ]
+    if choice == "data=files":
+        words += [f"data.{side}={multi30k}/multi30k/train.{language}" for side, language in (("source", "en"), ("target", "de"))]
+        words += ["data.dev_size=5", "data.test_size=5"]
+    elif choice in ("data=builtin", "experiment=quickstart"):
+        words += ["data.train_size=200", "data.dev_size=5", "data.test_size=5", "tokenizer.vocab_size=300"]
+    elif not choice.startswith("experiment="):
+        words += ["data=multi30k"]
+    status, out, err = nmt("train", choice, *words)
+    assert status == 0, err
+    assert out.startswith("TRAINED step=1 ")
