@@ -55,7 +55,7 @@ def main() -> None:
         sys.exit(2)
     from nmt.commands.launch import launch  # Hydra is loaded only for a command that exists
 
-    sys.exit(launch(command))
+    sys.exit(launch(command, conf_dir()))
 
 
 def conf_dir() -> Path:

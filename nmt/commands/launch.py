@@ -11,6 +11,7 @@ import sys
 import typing
 from collections.abc import Iterator
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import hydra
@@ -22,7 +23,6 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from nmt import config as options
-from nmt.cli import conf_dir
 from nmt.config import Config, ConfigError, from_dict, suggestion
 from nmt.errors import RunFailure, UserError
 
@@ -38,8 +38,8 @@ SCHEMAS: dict[str, type] = {
 }
 
 
-def launch(command: str) -> int:
-    """Compose the settings of a command line, run the command, and turn what users can mend into one message.
+def launch(command: str, conf: Path) -> int:
+    """Compose the settings of a command line from the files in ``conf``, run the command, and turn what users can mend into one message.
 
     Returns the exit status: 0 done, 1 failed, 2 wrong settings or input; 128 + signal where one ended the command.
     """
@@ -62,7 +62,7 @@ def launch(command: str) -> int:
     try:
         if {"-m", "--multirun"} & set(sys.argv) and "WORLD_SIZE" in os.environ:
             raise ConfigError("`-m` starts runs one after the other and cannot be used under torchrun")
-        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=name)(task)()
+        hydra.main(version_base="1.3", config_path=str(conf), config_name=name)(task)()
     except UserError as error:
         return _refuse(command, str(error))
     except (HydraException, OmegaConfBaseException) as error:
