@@ -189,8 +189,10 @@ def load_weights(model: nn.Module, weights: dict[str, Tensor]) -> None:
 
 def _distinct(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """A state without the second names of tied weights, which safetensors refuses."""
-    seen: set[int] = set()
-    return {name: value for name, value in state.items() if not (value.data_ptr() in seen or seen.add(value.data_ptr()))}  # type: ignore[func-returns-value]
+    first_names: dict[int, str] = {}
+    for name, value in state.items():
+        first_names.setdefault(value.data_ptr(), name)
+    return {name: state[name] for name in first_names.values()}
 
 
 def _fingerprint(path: Path) -> dict[str, Any]:
