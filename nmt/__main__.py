@@ -1,4 +1,4 @@
-from nmt.cli import main
+from nmt.cli import start
 
 if __name__ == "__main__":
-    main()
+    start()

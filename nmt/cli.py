@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from nmt import __version__
+from nmt.allocator import keep_freed_memory
 from nmt.config import suggestion
 
 COMMANDS = {
@@ -34,8 +35,15 @@ USAGE = "\n".join(
 )
 
 
+def start() -> None:
+    """Entry point of the ``nmt`` command: :func:`main`, for a command that computes in a process that keeps its memory."""
+    if sys.argv[1:2] and sys.argv[1] in COMMANDS:
+        keep_freed_memory()
+    main()
+
+
 def main() -> None:
-    """Entry point of the ``nmt`` command. Exit status: 0 done, 1 failed, 2 wrong settings or input, 130 and 143 interrupted."""
+    """Find the command and run it. Exit status: 0 done, 1 failed, 2 wrong settings or input, 130 and 143 interrupted."""
     words = sys.argv[1:]
     if words and words[0] in ("-sc", "--shell-completion", "--shell_completion"):
         command = _command_to_complete()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
+import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
+from nmt import allocator
 from nmt.config import ConfigError, Device, Precision
 
 
@@ -38,6 +42,33 @@ def autocast(device: torch.device, precision: Precision) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision is Precision.bf16)
 
 
+def matmul_peak(device: torch.device, precision: Precision) -> float:
+    """Floating-point operations a second of this machine's matrix products: the best of a few squares, in 0.1 s.
+
+    What a share of the peak is a share of: it is measured with the threads that the process has, not looked up.
+    """
+    size = 8192 if device.type == "cuda" else 1024
+    kind = torch.bfloat16 if precision is Precision.bf16 else torch.float32
+    a, b = (torch.ones(size, size, device=device, dtype=kind) for _ in range(2))
+    best = math.inf
+    for _ in range(6):  # the first ones warm up
+        begun = time.perf_counter()
+        a @ b
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        best = min(best, time.perf_counter() - begun)
+    return 2 * size**3 / best
+
+
+def count_flops(call: Callable[[], object]) -> int:
+    """Floating-point operations of the matrix products that a call makes, forward and backward, those on padding among them."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        call()
+    return int(counter.get_total_flops())
+
+
 def describe(device: torch.device) -> dict[str, Any]:
     """The hardware, for ``status.json`` and tables of results."""
     description: dict[str, Any] = {
@@ -45,6 +76,7 @@ def describe(device: torch.device) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "device": device.type,
+        "allocator": allocator.describe(),
     }
     if device.type == "cuda":
         description["gpu"] = torch.cuda.get_device_name(device)

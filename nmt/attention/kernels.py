@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nmt.attention.scores import at_least_float32, masked_softmax
+from nmt.dropout import dropout
 from nmt.layout import Layout
 
 
@@ -92,7 +93,7 @@ def plain_context(
     weights: Float[Tensor, "B h T S"], values: Float[Tensor, "B h S d"], dropout_prob: float = 0.0
 ) -> Float[Tensor, "B h T d"]:
     """The weighted sum of the values; ``dropout_prob`` acts on the weights."""
-    return F.dropout(weights, dropout_prob).to(values.dtype) @ values
+    return dropout(weights, dropout_prob).to(values.dtype) @ values
 
 
 def _attend_varlen(

@@ -70,12 +70,33 @@ def launch(command: str, conf: Path) -> int:
     return status
 
 
-def _call(command: str, schema: type, composed: DictConfig) -> int:
+def compose(command: str, overrides: list[str], conf: Path) -> Any:
+    """The settings that ``nmt COMMAND OVERRIDES`` would run with, for scripts.
+
+    Raises:
+        ConfigError: what the command would refuse.
+    """
+    schema = SCHEMAS[command]
+    _register(schema)
+    try:
+        with hydra.initialize_config_dir(str(conf), version_base="1.3"):
+            composed = hydra.compose("config" if schema is Config else command, overrides)
+        return from_dict(schema, _values(composed))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(explain(error, schema)) from None
+
+
+def _values(composed: DictConfig) -> dict[str, Any]:
     values = OmegaConf.to_container(composed, resolve=True, enum_to_str=True)
     assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
+
+
+def _call(command: str, schema: type, composed: DictConfig) -> int:
+    values = _values(composed)
     if HydraConfig.get().mode is RunMode.MULTIRUN and schema is Config:
         values["name"] = _sweep_name(values["name"], HydraConfig.get().job.override_dirname)
-    settings: Any = from_dict(schema, {str(key): value for key, value in values.items()})
+    settings: Any = from_dict(schema, values)
     status: int = importlib.import_module(f"nmt.commands.{command}").main(settings)
     return status
 

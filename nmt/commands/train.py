@@ -13,7 +13,7 @@ import torch
 from nmt.config import Config, ModelKind
 from nmt.data.batching import BatchPlan
 from nmt.data.prepare import prepare
-from nmt.data.store import Store
+from nmt.data.store import Split, Store
 from nmt.decoding.translator import Translator
 from nmt.hardware import resolve_device
 from nmt.models import build_model
@@ -25,6 +25,7 @@ from nmt.training.checkpoint import load_weights
 from nmt.training.objective import Objective
 from nmt.training.optim import build_optimizer, build_schedule
 from nmt.training.trainer import Trainer
+from nmt.training.update import Updater
 from nmt.validation import Validation
 
 log = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ def train(folder: RunFolder, config: Config, store: Store) -> int:
         f"{sum(p.numel() for p in trainer.objective.parameters()):,}",
         config.precision.name,
         device.type,
-        trainer.plan.steps_per_epoch,
+        trainer.steps_per_epoch,
     )
     with _stop_on_signal(trainer) as received, trainer.progress:
         reason = trainer.train()
@@ -78,18 +79,33 @@ def train(folder: RunFolder, config: Config, store: Store) -> int:
 
 def build_trainer(folder: RunFolder, config: Config, store: Store, device: torch.device) -> Trainer:
     """The trainer of a run, resumed from its newest checkpoint where there is one."""
-    torch.manual_seed(config.seed)
-    model = build_model(config.model, store.tokenizer.vocab_size).to(device)
+    update = build_updater(config, store.split("train"), store.tokenizer.vocab_size, device)
+    objective = update.objective
     checkpoint = folder.checkpoints.load_latest()
     if checkpoint:
-        load_weights(model, checkpoint.model)
+        load_weights(objective.model, checkpoint.model)
         log.info("resuming %s after step %d", folder.path, checkpoint.step)
-    objective = Objective(model, config.loss)
-    split = store.split("train")
     tracker = Tracker(folder.path, config.tracking, checkpoint.step if checkpoint else 0)
-    translator = Translator(model, store.tokenizer, config.search, device, config.precision)
+    translator = Translator(objective.model, store.tokenizer, config.search, device, config.precision)
     trainer = Trainer(
-        objective=objective,
+        update=update,
+        checkpoints=folder.checkpoints,
+        validate=Validation(objective, translator, store.split("dev"), tracker, config),
+        tracker=tracker,
+        progress=Progress(config.tracking.progress),
+        config=config.train,
+    )
+    if checkpoint:
+        trainer.resume(checkpoint)
+    return trainer
+
+
+def build_updater(config: Config, split: Split, vocab_size: int, device: torch.device) -> Updater:
+    """A new model, and all that its updates need; packed rows where a kernel reads them without padding."""
+    torch.manual_seed(config.seed)
+    model = build_model(config.model, vocab_size).to(device)
+    return Updater(
+        objective=Objective(model, config.loss),
         optimizer=build_optimizer(model, config.optim),
         schedule=build_schedule(config.schedule, config.train.max_steps),
         split=split,
@@ -100,20 +116,12 @@ def build_trainer(folder: RunFolder, config: Config, store: Store, device: torch
             microbatches=config.train.microbatches,
             seed=config.seed,
         ),
-        checkpoints=folder.checkpoints,
-        validate=Validation(objective, translator, store.split("dev"), tracker, config),
-        tracker=tracker,
-        progress=Progress(config.tracking.progress),
-        config=config.train,
         max_grad_norm=config.optim.max_grad_norm,
         seed=config.seed,
         device=device,
         precision=config.precision,
         packed=config.model.kind is ModelKind.transformer and device.type == "cuda",
     )
-    if checkpoint:
-        trainer.resume(checkpoint)
-    return trainer
 
 
 @contextmanager

@@ -55,44 +55,54 @@ class Batch:
         )
 
 
-def pad_ids(rows: Sequence[Sequence[int] | npt.NDArray[Any]], layout: Layout) -> Int[Tensor, "..."]:
+def pad_ids(rows: Sequence[Sequence[int]], layout: Layout) -> Int[Tensor, "..."]:
     """Rows of ids as one tensor in ``layout``, whose lengths are theirs; padding is PAD (0)."""
-    flat = torch.from_numpy(np.concatenate(rows).astype(np.int64))  # (N,)
-    return flat if layout.packed else layout.pad_packed(flat)
+    return _lay_out(np.concatenate(rows), layout)
 
 
 def make_batch(split: Split, sentences: Indices, *, packed: bool = False) -> Batch:
     """The batch of some pairs of a split."""
-    sources = [np.append(split.source(i), EOS) for i in sentences]
-    targets = [split.target(i) for i in sentences]
-    source_layout = Layout.of([len(row) for row in sources], packed=packed)
-    target_layout = Layout.of([len(row) + 1 for row in targets], packed=packed)
+    source, source_lengths = split.gather("source", sentences)
+    target, target_lengths = split.gather("target", sentences)
+    source_layout = Layout.of(torch.from_numpy(source_lengths + 1), packed=packed)
+    target_layout = Layout.of(torch.from_numpy(target_lengths + 1), packed=packed)
+    ends = np.cumsum(target_lengths)
     return Batch(
-        source=pad_ids(sources, source_layout),
+        source=_lay_out(np.insert(source, np.cumsum(source_lengths), EOS), source_layout),
         source_layout=source_layout,
-        target_in=pad_ids([np.insert(row, 0, BOS) for row in targets], target_layout),
-        target_out=pad_ids([np.append(row, EOS) for row in targets], target_layout),
+        target_in=_lay_out(np.insert(target, ends - target_lengths, BOS), target_layout),
+        target_out=_lay_out(np.insert(target, ends, EOS), target_layout),
         target_layout=target_layout,
         sentences=sentences,
     )
 
 
+def _lay_out(ids: npt.NDArray[Any], layout: Layout) -> Int[Tensor, "..."]:
+    """Ids of sentences one after the other, (N,), as a tensor in ``layout``."""
+    flat = torch.from_numpy(ids.astype(np.int64))
+    return flat if layout.packed else layout.pad_packed(flat)
+
+
 def length_buckets(
     source_lengths: Indices, target_lengths: Indices, max_tokens: int, ties: npt.NDArray[np.float64]
 ) -> list[Indices]:
-    """All pairs, sorted by target then source length (ties broken by ``ties``), cut into batches.
+    """All pairs, sorted by the length of their longer side, cut into batches.
+
+    Pairs of one longest length are sorted by source minus target length, upwards and downwards in turns, so that neighbours are
+    alike on both sides: at 4,096 positions 98 % of Multi30k's target and 96 % of its source positions are real, where a sort by
+    target then source length gives 99 and 88 %. Ties are broken by ``ties``.
 
     A batch's padded positions, on its longer side, are at most ``max_tokens``. Where the cuts fall depends on the lengths alone,
     so their number is the same for every order of the ties.
     """
-    order = np.lexsort((ties, source_lengths, target_lengths))
-    sources, targets = source_lengths[order], target_lengths[order]
+    longest, difference = np.maximum(source_lengths, target_lengths), source_lengths - target_lengths
+    order = np.lexsort((ties, np.where(longest % 2, difference, -difference), longest))
+    longest = longest[order]
     batches = []
     begin = 0
     while begin < len(order):
-        window = slice(begin, begin + max_tokens // int(targets[begin]))
-        longest = np.maximum(targets[window], np.maximum.accumulate(sources[window]))
-        padded = longest * np.arange(1, len(longest) + 1)
+        window = longest[begin : begin + max_tokens // int(longest[begin])]
+        padded = window * np.arange(1, len(window) + 1)
         size = int(np.searchsorted(padded, max_tokens, side="right"))  # padded only grows
         batches.append(order[begin : begin + size])
         begin += size

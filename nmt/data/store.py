@@ -59,6 +59,14 @@ class Split:
     def target(self, i: int) -> npt.NDArray[Any]:
         return self._row("target", i)
 
+    def gather(self, side: str, sentences: npt.NDArray[np.int64]) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+        """The ids of some sentences, one after the other (N,), and the length of each (B,)."""
+        offsets = self._offsets[side]
+        begins = offsets[sentences]
+        lengths = offsets[sentences + 1] - begins
+        places = np.arange(lengths.sum()) + np.repeat(begins - (np.cumsum(lengths) - lengths), lengths)
+        return self._ids[side][places], lengths
+
     @property
     def source_lines(self) -> list[str]:
         """Raw text, as it was read (dev and test)."""

@@ -8,11 +8,11 @@ from typing import cast
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from nmt.attention.capture import Attention
 from nmt.attention.scores import RecurrentAttention, at_least_float32
 from nmt.config import BahdanauConfig
+from nmt.dropout import dropout
 from nmt.layout import Layout
 from nmt.models.interface import Memory, Seq2Seq, State, StepOutput
 from nmt.models.layers import Embeddings, init_matrix, init_recurrent
@@ -75,7 +75,7 @@ class Bahdanau(Seq2Seq):
     def encode(self, source: Int[Tensor, "B S"], layout: Layout) -> RecurrentMemory:
         embedded = self._embed(self.embeddings.source, source)
         values, _ = self.encoder(embedded, layout)
-        values = F.dropout(values, self.config.context_dropout, self.training)
+        values = dropout(values, self.config.context_dropout, self.training)
         first_backward = values[:, 0, values.shape[-1] // 2 :]
         initial = torch.tanh(at_least_float32(self.initial(first_backward)))
         return RecurrentMemory(values, self.attention.score.project(values), layout.mask, (initial,))
@@ -113,7 +113,7 @@ class Bahdanau(Seq2Seq):
         return {"decoder.cross.0": self.attention}
 
     def _embed(self, table: nn.Embedding, ids: Tensor) -> Tensor:
-        return F.dropout(table(ids), self.config.embedding_dropout, self.training)
+        return dropout(table(ids), self.config.embedding_dropout, self.training)
 
     def _advance(
         self, gates: Float[Tensor, "R G"], before: Float[Tensor, "R H"], memory: RecurrentMemory
@@ -130,4 +130,4 @@ class Bahdanau(Seq2Seq):
 
     def _readout(self, before: Tensor, embedded: Tensor, context: Tensor) -> Float[Tensor, "... D"]:
         pairs = self.readout(torch.cat([before, embedded, context.to(embedded.dtype)], dim=-1)).unflatten(-1, (-1, 2))
-        return F.dropout(pairs.amax(-1), self.config.output_dropout, self.training)
+        return dropout(pairs.amax(-1), self.config.output_dropout, self.training)

@@ -8,11 +8,11 @@ from typing import cast
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from nmt.attention.capture import Attention
 from nmt.attention.scores import RecurrentAttention
 from nmt.config import LuongConfig
+from nmt.dropout import dropout
 from nmt.layout import Layout
 from nmt.models.interface import Memory, Seq2Seq, State, StepOutput
 from nmt.models.layers import Embeddings, init_matrix, init_recurrent
@@ -76,7 +76,7 @@ class Luong(Seq2Seq):
     def encode(self, source: Int[Tensor, "B S"], layout: Layout) -> RecurrentMemory:
         embedded = self._embed(self.embeddings.source, source)
         values, final = self.encoder(embedded, layout)
-        values = F.dropout(values, self.config.context_dropout, self.training)
+        values = dropout(values, self.config.context_dropout, self.training)
         return RecurrentMemory(values, self.attention.score.project(values), layout.mask, final)
 
     def init_state(self, memory: Memory, width: int = 1) -> LuongState:
@@ -119,7 +119,7 @@ class Luong(Seq2Seq):
         return {"decoder.cross.0": self.attention}
 
     def _embed(self, table: nn.Embedding, ids: Tensor) -> Tensor:
-        return F.dropout(table(ids), self.config.embedding_dropout, self.training)
+        return dropout(table(ids), self.config.embedding_dropout, self.training)
 
     def _advance(self, gates: Float[Tensor, "R G"], state: LuongState) -> tuple[list[Tensor], list[Tensor]]:
         """Hidden and cell states of all layers one position on; ``gates`` is what the embedding gives to the first layer's."""
@@ -141,4 +141,4 @@ class Luong(Seq2Seq):
         """Attentional states and weights."""
         context, weights = self.attention(queries, memory.keys, memory.values, memory.mask)
         attentional = torch.tanh(self.combine(torch.cat([context, queries.to(context.dtype)], dim=-1)))
-        return F.dropout(attentional, self.config.output_dropout, self.training), weights
+        return dropout(attentional, self.config.output_dropout, self.training), weights

@@ -8,11 +8,11 @@ from typing import cast
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from nmt.attention.capture import Attention
 from nmt.attention.multihead import CrossAttention, KeyValueCache, SelfAttention
 from nmt.config import NormPlacement, TransformerConfig
+from nmt.dropout import dropout
 from nmt.layout import Layout
 from nmt.models.interface import Memory, Seq2Seq, State, StepOutput
 from nmt.models.layers import Embeddings, init_matrix, sinusoidal_positions
@@ -58,7 +58,7 @@ class Residual(nn.Module):
 
     def leave(self, states: Float[Tensor, "... D"], inner: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
         """States and the sub-layer's output together."""
-        states = states + F.dropout(inner, self.dropout_prob, self.training)
+        states = states + dropout(inner, self.dropout_prob, self.training)
         normed: Tensor = states if self.pre else self.norm(states)
         return normed
 
@@ -73,7 +73,7 @@ class FeedForward(nn.Module):
         self.dropout_prob = config.feedforward_dropout
 
     def forward(self, states: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
-        output: Tensor = self.outer(F.dropout(torch.relu(self.inner(states)), self.dropout_prob, self.training))
+        output: Tensor = self.outer(dropout(torch.relu(self.inner(states)), self.dropout_prob, self.training))
         return output
 
 
@@ -196,4 +196,4 @@ class Transformer(Seq2Seq):
         """Embeddings times sqrt(D), plus positions (sections 3.4 and 3.5)."""
         dim = self.config.model_dim
         embedded = table(ids) * dim**0.5 + sinusoidal_positions(positions, dim)
-        return F.dropout(embedded, self.config.dropout, self.training)
+        return dropout(embedded, self.config.dropout, self.training)

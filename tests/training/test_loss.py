@@ -48,7 +48,7 @@ def test_under_autocast_the_softmax_stays_float32():
     rounded = hidden.bfloat16() @ weight.bfloat16().T
     expected = nn.functional.cross_entropy(rounded.float() + bias, target, reduction="sum", label_smoothing=0.1)
     assert loss.dtype == torch.float32
-    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(loss, expected, atol=0, rtol=1e-4)  # the mean of the logits is not made of rounded ones
     loss.backward()
     exact = torch.autograd.grad(
         nn.functional.cross_entropy(nn.functional.linear(hidden, weight, bias), target, reduction="sum", label_smoothing=0.1),

@@ -12,7 +12,8 @@ from nmt.config import LossConfig, Metric, TrainConfig
 from nmt.data.batching import make_batch
 from nmt.data.prepare import prepare
 from nmt.run_folder import RunFolder
-from nmt.training.trainer import TrainingError, microbatch_seed
+from nmt.training.trainer import TrainingError
+from nmt.training.update import microbatch_seed
 
 
 @pytest.fixture
@@ -46,7 +47,10 @@ def weights(trainer):
 def metrics(folder):
     """Records by step, without what the clock says."""
     records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in record.items() if name != "train/tokens_per_s"} for record in records]
+    return [
+        {name: value for name, value in record.items() if name not in ("train/tokens_per_s", "train/data_wait")}
+        for record in records
+    ]
 
 
 @pytest.mark.parametrize("stops", [(1,), (3, 4), (8, 9), (5, 10)], ids=str)
@@ -56,7 +60,7 @@ def test_stopped_and_resumed_is_bit_for_bit_undisturbed(run_config, trainer_of, 
         train=TrainConfig(max_steps=11, max_tokens=1024, microbatches=2, validate_every=5, log_every=2, keep_last=20),
     )
     whole = trainer_of(config, tmp_path, "whole")
-    assert 1 < whole.plan.steps_per_epoch < 11
+    assert 1 < whole.steps_per_epoch < 11
     assert whole.train() == "max_steps"
     for stop in stops:
         part = trainer_of(config, tmp_path, "parts")
@@ -65,21 +69,23 @@ def test_stopped_and_resumed_is_bit_for_bit_undisturbed(run_config, trainer_of, 
     assert last.state.step == stops[-1]
     assert last.train() == "max_steps"
     assert all(torch.equal(value, weights(whole)[name]) for name, value in weights(last).items())
-    for mine, theirs in zip(last.optimizer.state.values(), whole.optimizer.state.values(), strict=True):
+    for mine, theirs in zip(last.update.optimizer.state.values(), whole.update.optimizer.state.values(), strict=True):
         assert all(torch.equal(mine[name], theirs[name]) for name in mine)
     assert metrics(tmp_path / "parts") == metrics(tmp_path / "whole")
 
 
 def run_until(trainer, step):
     """Train, and ask to stop while the update before ``step`` is being made, as a signal does."""
-    update = trainer._update
+    update = trainer.update
+
+    schedule = update.schedule
 
     def watched(number):
-        update(number)
         if number + 1 == step:
             trainer.stop_requested = True
+        return schedule(number)
 
-    trainer._update = watched
+    update.schedule = watched
     assert trainer.train() is None
     assert trainer.state.step == step
 
@@ -91,16 +97,16 @@ def test_the_gradient_is_that_of_the_whole_update(run_config, trainer_of, family
     )
     trainer = trainer_of(config, tmp_path)
     seen = {}
-    step = trainer.optimizer.step
-    trainer.max_grad_norm = 0.0
-    trainer.optimizer.step = lambda: (
+    step = trainer.update.optimizer.step
+    trainer.update.max_grad_norm = 0.0
+    trainer.update.optimizer.step = lambda: (
         seen.update({name: p.grad.clone() for name, p in trainer.objective.named_parameters()}) or step()
     )
     trainer.objective.train()
     model = trainer.objective.model
     total, tokens = 0.0, 0
-    for microbatch in trainer.plan.update(0):
-        batch = make_batch(trainer.split, microbatch)
+    for microbatch in trainer.update.plan.update(0):
+        batch = make_batch(trainer.update.split, microbatch)
         hidden = model.decode(batch.target_in, batch.target_layout, model.encode(batch.source, batch.source_layout))
         for b, length in enumerate(batch.target_layout.lengths.tolist()):
             logits = model.output(hidden[b, :length])
@@ -109,20 +115,20 @@ def test_the_gradient_is_that_of_the_whole_update(run_config, trainer_of, family
             )
             tokens += length
     expected = torch.autograd.grad(total / tokens, list(trainer.objective.parameters()))
-    trainer._update(0)
+    trainer.update(0)
     for (name, gradient), reference in zip(seen.items(), expected, strict=True):
         torch.testing.assert_close(gradient, reference, atol=1e-6, rtol=1e-4, msg=name)
 
 
 def test_the_norm_is_clipped(run_config, trainer_of, family_config, tmp_path):
     trainer = trainer_of(run_config(family_config), tmp_path)
-    trainer.max_grad_norm = 1e-3
+    trainer.update.max_grad_norm = 1e-3
     norms = []
-    step = trainer.optimizer.step
-    trainer.optimizer.step = lambda: (
+    step = trainer.update.optimizer.step
+    trainer.update.optimizer.step = lambda: (
         norms.append(torch.cat([p.grad.flatten() for p in trainer.objective.parameters()]).norm().item()) or step()
     )
-    trainer._update(0)
+    trainer.update(0)
     assert norms == [pytest.approx(1e-3, rel=1e-3)]
 
 
@@ -132,19 +138,19 @@ def test_a_gradient_that_is_not_finite_changes_nothing(run_config, trainer_of, f
         family_config, train=TrainConfig(max_steps=20, max_tokens=256, log_every=4, validate_every=100, max_bad_steps=3)
     )
     trainer = trainer_of(config, tmp_path)
-    trainer._update(0)
+    trainer.update(0)
     before = weights(trainer)
-    state = {name: value.clone() for name, value in next(iter(trainer.optimizer.state.values())).items()}
-    backward = trainer._backward
+    state = {name: value.clone() for name, value in next(iter(trainer.update.optimizer.state.values())).items()}
+    backward = trainer.update.backward
 
     def poisoned(*args):
         backward(*args)
         next(trainer.objective.parameters()).grad[0, 0] = poison
 
-    trainer._backward = poisoned
-    trainer._update(1)
+    trainer.update.backward = poisoned
+    trainer.update(1)
     assert all(torch.equal(value, before[name]) for name, value in weights(trainer).items())
-    after = next(iter(trainer.optimizer.state.values()))
+    after = next(iter(trainer.update.optimizer.state.values()))
     assert all(torch.equal(after[name], value) for name, value in state.items())
     with pytest.raises(TrainingError, match=r"step 4: .*max_bad_steps"):
         trainer.train()
@@ -168,7 +174,7 @@ def test_the_first_limit_wins(run_config, trainer_of, family_config, tmp_path, l
     if reason != "patience":
         trainer.validate = lambda step: {"dev_nll": 1.0 / (step + 1), "dev_bleu": 0.0}
     assert trainer.train() == reason
-    expected = {"max_epochs": trainer.plan.steps_per_epoch, "patience": 8}.get(reason, step)
+    expected = {"max_epochs": trainer.steps_per_epoch, "patience": 8}.get(reason, step)
     assert trainer.state.step == expected
     if reason == "patience":
         assert trainer.state.best_step == 4

@@ -1,0 +1,140 @@
+"""One update: micro-batches to gradients to weights."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+
+from nmt.config import Precision
+from nmt.data.batching import Batch, BatchPlan, make_batch
+from nmt.data.store import Split
+from nmt.hardware import autocast
+from nmt.training.objective import Objective
+from nmt.training.optim import Schedule
+
+
+def microbatch_seed(seed: int, step: int, microbatch: int) -> int:
+    """The seed of the generators before a micro-batch: the first 32 bits of SHA-256 of the three numbers.
+
+    A function of the run alone, so that dropout is the same after a resume; ``microbatch`` counts over all processes.
+    """
+    return int.from_bytes(hashlib.sha256(f"{seed} {step} {microbatch}".encode()).digest()[:4], "little")
+
+
+class Updater:
+    """Makes the updates of a plan, by number, and adds up in ``sums`` what is to be known of them.
+
+    The gradient of an update is that of the summed loss of all its micro-batches over all their real target tokens. An update whose
+    gradient is not finite changes nothing. Norm, losses and the finite flag stay on the device, so that nothing waits for it.
+    """
+
+    def __init__(
+        self,
+        *,
+        objective: Objective,
+        optimizer: torch.optim.Optimizer,
+        schedule: Schedule,
+        split: Split,
+        plan: BatchPlan,
+        max_grad_norm: float,
+        seed: int,
+        device: torch.device,
+        precision: Precision,
+        packed: bool,
+    ) -> None:
+        self.objective, self.optimizer, self.schedule = objective, optimizer, schedule
+        self.split, self.plan, self.max_grad_norm, self.seed = split, plan, max_grad_norm, seed
+        self.device, self.precision, self.packed = device, precision, packed
+        self.sums = Sums.zero(device)
+        self.bad_in_a_row = torch.zeros((), device=device)
+        self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        self._peaks = [group["lr"] for group in optimizer.param_groups]
+
+    def __call__(self, step: int) -> None:
+        begun = time.monotonic()
+        microbatches = self.plan.update(step)
+        num_tokens = sum(self.plan.num_tokens(microbatch) for microbatch in microbatches)
+        self.sums.data_s += time.monotonic() - begun
+        for m, microbatch in enumerate(microbatches):
+            torch.manual_seed(microbatch_seed(self.seed, step, m))
+            made = time.monotonic()
+            batch = make_batch(self.split, microbatch, packed=self.packed).to(self.device)
+            self.sums.data_s += time.monotonic() - made
+            self.backward(batch, num_tokens)
+        self._change_weights(step)
+        self.sums.busy_s += time.monotonic() - begun
+
+    def backward(self, batch: Batch, num_tokens: int) -> None:
+        """Add the gradient of a micro-batch of an update that has ``num_tokens`` in all."""
+        with autocast(self.device, self.precision):
+            losses = self.objective(batch)
+        (losses.loss_sum / num_tokens).backward()
+        self.sums.loss += losses.loss_sum.detach()
+        self.sums.nll += losses.nll_sum
+        self.sums.tokens += losses.num_tokens
+        self.sums.real_positions += batch.source_layout.num_tokens + losses.num_tokens
+        self.sums.positions += batch.source_layout.num_positions + batch.target_layout.num_positions
+        self.sums.target_positions += batch.target_layout.num_positions
+
+    def _change_weights(self, step: int) -> None:
+        norm = get_total_norm([p.grad for p in self._parameters if p.grad is not None])
+        bad = (~torch.isfinite(norm)).float()
+        if self.max_grad_norm > 0:
+            clip_grads_with_norm_(self._parameters, self.max_grad_norm, norm)
+        factor = self.schedule(step)
+        for group, peak in zip(self.optimizer.param_groups, self._peaks, strict=True):
+            group["lr"] = peak * factor
+        self.optimizer.found_inf = bad  # type: ignore[attr-defined]  # the fused kernels skip the update where it is 1
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.bad_in_a_row = (self.bad_in_a_row + bad) * bad
+        self.sums.norm += torch.where(bad.bool(), 0.0, norm.double())
+        self.sums.bad += bad
+
+
+@dataclass(slots=True)
+class Sums:
+    """Sums over updates, in float64: those of the device there, the others on the CPU.
+
+    Attributes:
+        loss, nll: over all real target tokens.
+        norm: of the gradients of finite updates.
+        bad: updates that were not finite.
+        tokens: real target tokens.
+        real_positions, positions: of source and target, without and with padding.
+        target_positions: of the target, with padding.
+        busy_s, data_s: seconds of all, and of making batches.
+    """
+
+    loss: Tensor
+    nll: Tensor
+    norm: Tensor
+    bad: Tensor
+    tokens: float = 0.0
+    real_positions: float = 0.0
+    positions: float = 0.0
+    target_positions: float = 0.0
+    busy_s: float = 0.0
+    data_s: float = 0.0
+
+    @staticmethod
+    def of(values: list[float], device: torch.device) -> Sums:
+        """The inverse of :meth:`tolist`; zero where there are no values."""
+        if not values:
+            return Sums.zero(device)
+        loss, nll, norm, bad = torch.tensor(values[:4], dtype=torch.float64, device=device)
+        return Sums(loss, nll, norm, bad, *values[4:])
+
+    @staticmethod
+    def zero(device: torch.device) -> Sums:
+        loss, nll, norm, bad = torch.zeros(4, dtype=torch.float64, device=device)
+        return Sums(loss, nll, norm, bad)
+
+    def tolist(self) -> list[float]:
+        """All of them as numbers; waits for the device."""
+        return [float(getattr(self, name)) for name in self.__slots__]
