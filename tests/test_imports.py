@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "nmt"
 
-BASE = {"errors", "config", "files", "text", "layout", "hardware"}
+BASE = {"errors", "config", "files", "text", "layout", "operand", "hardware"}
 ALLOWED = {
     "errors": set(),
     "config": {"errors"},
@@ -16,10 +16,11 @@ ALLOWED = {
     "layout": set(),
     "allocator": set(),
     "dropout": set(),
+    "operand": set(),
     "hardware": {"config", "allocator"},
     "provenance": {"__init__", "hardware"},
-    "attention": {"attention", "layout", "dropout"},
-    "models": {"models", "attention", "layout", "dropout", "config"},
+    "attention": {"attention", "layout", "dropout", "operand"},
+    "models": {"models", "attention", "layout", "dropout", "operand", "config"},
     "data": {"data", *BASE},
     "decoding": {"decoding", "models", "data", *BASE},
     "evaluation": {"evaluation", "decoding", "data", *BASE},

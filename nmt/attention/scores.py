@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from nmt.attention.capture import Attention
+from nmt.operand import Operand
 
 
 class AdditiveScore(nn.Module):
@@ -30,8 +31,8 @@ class AdditiveScore(nn.Module):
         """U k, the same for every query of a sentence."""
         return at_least_float32(self.key(values))
 
-    def forward(self, query: Float[Tensor, "B Q D"], keys: Float[Tensor, "B S A"]) -> Float[Tensor, "B Q S"]:
-        inner = self.query(query).unsqueeze(2) + keys.unsqueeze(1)  # (B, Q, S, A)
+    def forward(self, query: Float[Tensor, "B Q D"], keys: Operand) -> Float[Tensor, "B Q S"]:
+        inner = self.query(query).unsqueeze(2) + keys.matrix.unsqueeze(1)  # (B, Q, S, A)
         return torch.tanh(inner) @ self.v  # (B, Q, S)
 
 
@@ -46,8 +47,8 @@ class GeneralScore(nn.Module):
         """W k, the same for every query of a sentence."""
         return at_least_float32(self.key(values))
 
-    def forward(self, query: Float[Tensor, "B Q D"], keys: Float[Tensor, "B S D"]) -> Float[Tensor, "B Q S"]:
-        return query @ keys.mT
+    def forward(self, query: Float[Tensor, "B Q D"], keys: Operand) -> Float[Tensor, "B Q S"]:
+        return keys(query)
 
 
 class DotScore(nn.Module):
@@ -56,8 +57,8 @@ class DotScore(nn.Module):
     def project(self, values: Float[Tensor, "B S D"]) -> Float[Tensor, "B S D"]:
         return at_least_float32(values)
 
-    def forward(self, query: Float[Tensor, "B Q D"], keys: Float[Tensor, "B S D"]) -> Float[Tensor, "B Q S"]:
-        return query @ keys.mT
+    def forward(self, query: Float[Tensor, "B Q D"], keys: Operand) -> Float[Tensor, "B Q S"]:
+        return keys(query)
 
 
 def masked_softmax(scores: Float[Tensor, "... S"], mask: Bool[Tensor, "... S"] | None) -> Float[Tensor, "... S"]:
@@ -80,13 +81,12 @@ class RecurrentAttention(Attention):
         self.score = score
 
     def forward(
-        self,
-        query: Float[Tensor, "B Q D"],
-        keys: Float[Tensor, "B S A"],
-        values: Float[Tensor, "B S H"],
-        mask: Bool[Tensor, "B S"],
+        self, query: Float[Tensor, "B Q D"], keys: Operand, values: Operand, mask: Bool[Tensor, "B S"]
     ) -> tuple[Float[Tensor, "B Q H"], Float[Tensor, "B Q S"]]:
-        """Contexts and weights. Recording is left to the decoder, which alone knows when a sentence is complete."""
+        """Contexts and weights, from what the score made of the values as keys (B, S, A), and the values as (B, H, S).
+
+        Recording is left to the decoder, which alone knows when a sentence is complete.
+        """
         with torch.autocast(query.device.type, enabled=False):
-            weights = masked_softmax(self.score(query.to(keys.dtype), keys), mask[:, None])
-        return weights.to(values.dtype) @ values, weights
+            weights = masked_softmax(self.score(query.to(keys.matrix.dtype), keys), mask[:, None])
+            return values(weights), weights

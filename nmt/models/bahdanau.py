@@ -16,7 +16,8 @@ from nmt.dropout import dropout
 from nmt.layout import Layout
 from nmt.models.interface import Memory, Seq2Seq, State, StepOutput
 from nmt.models.layers import Embeddings, init_matrix, init_recurrent
-from nmt.models.recurrent import RecurrentEncoder, RecurrentMemory, build_score, reset_score
+from nmt.models.recurrent import RecurrentEncoder, RecurrentMemory, build_score, reset_score, weight_operand
+from nmt.operand import Operand
 
 
 @dataclass(slots=True)
@@ -25,6 +26,17 @@ class BahdanauState(State):
 
     def select(self, rows: Int[Tensor, " R2"]) -> BahdanauState:
         return BahdanauState(self.hidden[rows])
+
+
+@dataclass(slots=True)
+class BahdanauOperands:
+    """What the steps of one decoding multiply with: U of reset and update, U of the candidate, C, and the memory's keys and values."""
+
+    gates: Operand
+    candidate: Operand
+    context: Operand
+    keys: Operand
+    values: Operand
 
 
 class Bahdanau(Seq2Seq):
@@ -87,7 +99,8 @@ class Bahdanau(Seq2Seq):
     def step(self, previous: Int[Tensor, " R"], state: State, memory: Memory, *, with_attention: bool = False) -> StepOutput:
         before = cast(BahdanauState, state).hidden
         embedded = self._embed(self.embeddings.target, previous)
-        after, context, weights = self._advance(self.gates_embedding(embedded), before, cast(RecurrentMemory, memory))
+        memory = cast(RecurrentMemory, memory)
+        after, context, weights = self._advance(self.gates_embedding(embedded), before, memory, self._operands(memory))
         hidden = self._readout(before, embedded, context)
         return StepOutput(hidden, BahdanauState(after), weights if with_attention else None)
 
@@ -95,11 +108,11 @@ class Bahdanau(Seq2Seq):
         memory = cast(RecurrentMemory, memory)
         embedded = self._embed(self.embeddings.target, target_in)
         gates = self.gates_embedding(embedded)  # (B, T, 3H)
-        (hidden,) = memory.initial
+        (hidden,), operands = memory.initial, self._operands(memory)
         states, contexts, weights = [], [], []
         for gate in gates.unbind(1):
             states.append(hidden)
-            hidden, context, weight = self._advance(gate, hidden, memory)
+            hidden, context, weight = self._advance(gate, hidden, memory, operands)
             contexts.append(context)
             weights.append(weight)
         if self.attention.record:
@@ -115,17 +128,26 @@ class Bahdanau(Seq2Seq):
     def _embed(self, table: nn.Embedding, ids: Tensor) -> Tensor:
         return dropout(table(ids), self.config.embedding_dropout, self.training)
 
+    def _operands(self, memory: RecurrentMemory) -> BahdanauOperands:
+        return BahdanauOperands(
+            weight_operand(self.gates_state.weight),
+            weight_operand(self.candidate_state.weight),
+            weight_operand(self.gates_context.weight),
+            Operand(memory.keys),
+            weight_operand(memory.values.mT),
+        )
+
     def _advance(
-        self, gates: Float[Tensor, "R G"], before: Float[Tensor, "R H"], memory: RecurrentMemory
+        self, gates: Float[Tensor, "R G"], before: Float[Tensor, "R H"], memory: RecurrentMemory, operands: BahdanauOperands
     ) -> tuple[Float[Tensor, "R H"], Float[Tensor, "R H"], Float[Tensor, "R S"]]:
         """The next state, the context read on the way to it, and the weights; ``gates`` is W y + b of all three gates."""
         queries = before.unflatten(0, (len(memory.mask), -1))  # (B, width, H)
-        context, weights = self.attention(queries, memory.keys, memory.values, memory.mask)
+        context, weights = self.attention(queries, operands.keys, operands.values, memory.mask)
         context, weights = context.flatten(0, 1), weights.flatten(0, 1)  # (R, H), (R, S)
-        gates = gates + self.gates_context(context)
+        gates = gates + operands.context(context)
         size = before.shape[-1]
-        reset, update = torch.sigmoid(gates[:, : 2 * size] + self.gates_state(before)).chunk(2, dim=-1)
-        candidate = torch.tanh(gates[:, 2 * size :] + self.candidate_state(reset * before))
+        reset, update = torch.sigmoid(gates[:, : 2 * size] + operands.gates(before)).chunk(2, dim=-1)
+        candidate = torch.tanh(gates[:, 2 * size :] + operands.candidate(reset * before))
         return torch.lerp(before, candidate.to(before.dtype), update.to(before.dtype)), context, weights
 
     def _readout(self, before: Tensor, embedded: Tensor, context: Tensor) -> Float[Tensor, "... D"]:

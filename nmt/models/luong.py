@@ -16,7 +16,8 @@ from nmt.dropout import dropout
 from nmt.layout import Layout
 from nmt.models.interface import Memory, Seq2Seq, State, StepOutput
 from nmt.models.layers import Embeddings, init_matrix, init_recurrent
-from nmt.models.recurrent import RecurrentEncoder, RecurrentMemory, build_score, reset_score
+from nmt.models.recurrent import RecurrentEncoder, RecurrentMemory, build_score, reset_score, weight_operand
+from nmt.operand import Operand
 
 
 @dataclass(slots=True)
@@ -29,6 +30,17 @@ class LuongState(State):
 
     def select(self, rows: Int[Tensor, " R2"]) -> LuongState:
         return LuongState([h[rows] for h in self.hidden], [c[rows] for c in self.cell], self.fed[rows])
+
+
+@dataclass(slots=True)
+class LuongOperands:
+    """What the steps of one decoding multiply with: recurrent weights of each layer (those of input feeding beside the first ones),
+    weights that combine context and state, and the memory's keys and values."""
+
+    gates: list[Operand]
+    combine: Operand
+    keys: Operand
+    values: Operand
 
 
 class Luong(Seq2Seq):
@@ -51,8 +63,10 @@ class Luong(Seq2Seq):
         self.encoder = RecurrentEncoder(nn.LSTM, config)
         self.attention = RecurrentAttention(build_score(config))
         self.gates_embedding = nn.Linear(embedding, 4 * width)  # input, forget, cell, output
-        self.gates_fed = nn.Linear(embedding, 4 * width, bias=False) if config.input_feeding else None
-        self.gates_hidden = nn.ModuleList(nn.Linear(width, 4 * width, bias=False) for _ in range(config.decoder_layers))
+        fed = embedding if config.input_feeding else 0
+        self.gates_hidden = nn.ModuleList(  # the first layer's read [h; a]: one product instead of two
+            nn.Linear(width + (0 if layer else fed), 4 * width, bias=False) for layer in range(config.decoder_layers)
+        )
         self.gates_below = nn.ModuleList(nn.Linear(width, 4 * width) for _ in range(config.decoder_layers - 1))
         self.combine = nn.Linear(2 * width, embedding, bias=False)
         self.reset()
@@ -63,10 +77,13 @@ class Luong(Seq2Seq):
         self.encoder.reset()
         reset_score(self.attention.score)
         inputs = [self.gates_embedding, *self.gates_below]
-        for layer in [*inputs, *([self.gates_fed] if self.gates_fed else [])]:
+        for layer in inputs:
             init_matrix(cast(nn.Linear, layer).weight, 4)
         for layer in self.gates_hidden:
-            init_recurrent(cast(nn.Linear, layer).weight, 4)
+            hidden, fed = cast(nn.Linear, layer).weight.tensor_split([self.config.hidden_dim], dim=1)
+            init_recurrent(hidden, 4)
+            if fed.numel():
+                init_matrix(fed, 4)
         for layer in inputs:
             bias = cast(nn.Linear, layer).bias
             nn.init.zeros_(bias)
@@ -87,26 +104,27 @@ class Luong(Seq2Seq):
     def step(self, previous: Int[Tensor, " R"], state: State, memory: Memory, *, with_attention: bool = False) -> StepOutput:
         memory = cast(RecurrentMemory, memory)
         gates = self.gates_embedding(self._embed(self.embeddings.target, previous))
-        hidden, cell = self._advance(gates, cast(LuongState, state))
+        operands = self._operands(memory)
+        hidden, cell = self._advance(gates, cast(LuongState, state), operands)
         queries = hidden[-1].unflatten(0, (len(memory.mask), -1))  # (B, width, H)
-        attentional, weights = self._attend(queries, memory)
+        attentional, weights = self._attend(queries, memory, operands)
         attentional, weights = attentional.flatten(0, 1), weights.flatten(0, 1)  # (R, D), (R, S)
         return StepOutput(attentional, LuongState(hidden, cell, attentional), weights if with_attention else None)
 
     def decode(self, target_in: Int[Tensor, "B T"], layout: Layout, memory: Memory) -> Float[Tensor, "B T D"]:
         memory = cast(RecurrentMemory, memory)
-        state = self.init_state(memory)
+        state, operands = self.init_state(memory), self._operands(memory)
         tops, attentionals, weights = [], [], []
         for gates in self.gates_embedding(self._embed(self.embeddings.target, target_in)).unbind(1):
-            state.hidden, state.cell = self._advance(gates, state)
+            state.hidden, state.cell = self._advance(gates, state, operands)
             tops.append(state.hidden[-1])
-            if self.gates_fed:
-                attentional, weight = self._attend(tops[-1].unsqueeze(1), memory)
+            if self.config.input_feeding:
+                attentional, weight = self._attend(tops[-1].unsqueeze(1), memory, operands)
                 state.fed = attentional.squeeze(1)
                 attentionals.append(attentional)
                 weights.append(weight)
-        if not self.gates_fed:  # nothing waits for the attention: all positions at once
-            attentional, weight = self._attend(torch.stack(tops, 1), memory)
+        if not self.config.input_feeding:  # nothing waits for the attention: all positions at once
+            attentional, weight = self._attend(torch.stack(tops, 1), memory, operands)
             attentionals, weights = [attentional], [weight]
         if self.attention.record:
             self.attention.record(torch.cat(weights, 1).unsqueeze(1), memory.values.unsqueeze(1), None)
@@ -121,24 +139,34 @@ class Luong(Seq2Seq):
     def _embed(self, table: nn.Embedding, ids: Tensor) -> Tensor:
         return dropout(table(ids), self.config.embedding_dropout, self.training)
 
-    def _advance(self, gates: Float[Tensor, "R G"], state: LuongState) -> tuple[list[Tensor], list[Tensor]]:
+    def _operands(self, memory: RecurrentMemory) -> LuongOperands:
+        return LuongOperands(
+            [weight_operand(cast(nn.Linear, layer).weight) for layer in self.gates_hidden],
+            weight_operand(self.combine.weight),
+            Operand(memory.keys),
+            weight_operand(memory.values.mT),
+        )
+
+    def _advance(
+        self, gates: Float[Tensor, "R G"], state: LuongState, operands: LuongOperands
+    ) -> tuple[list[Tensor], list[Tensor]]:
         """Hidden and cell states of all layers one position on; ``gates`` is what the embedding gives to the first layer's."""
-        if self.gates_fed:
-            gates = gates + self.gates_fed(state.fed)
         hidden: list[Tensor] = []
         cell: list[Tensor] = []
         for layer, (h, c) in enumerate(zip(state.hidden, state.cell, strict=True)):
             if layer:
                 gates = self.gates_below[layer - 1](hidden[-1])
-            enter, forget, new, out = (gates + self.gates_hidden[layer](h)).chunk(4, dim=-1)
+            elif self.config.input_feeding:
+                h = torch.cat([h, state.fed.to(h.dtype)], dim=1)
+            enter, forget, new, out = (gates + operands.gates[layer](h)).chunk(4, dim=-1)
             cell.append(torch.sigmoid(forget) * c + torch.sigmoid(enter) * torch.tanh(new))
             hidden.append(torch.sigmoid(out) * torch.tanh(cell[-1]))
         return hidden, cell
 
     def _attend(
-        self, queries: Float[Tensor, "B Q H"], memory: RecurrentMemory
+        self, queries: Float[Tensor, "B Q H"], memory: RecurrentMemory, operands: LuongOperands
     ) -> tuple[Float[Tensor, "B Q D"], Float[Tensor, "B Q S"]]:
         """Attentional states and weights."""
-        context, weights = self.attention(queries, memory.keys, memory.values, memory.mask)
-        attentional = torch.tanh(self.combine(torch.cat([context, queries.to(context.dtype)], dim=-1)))
+        context, weights = self.attention(queries, operands.keys, operands.values, memory.mask)
+        attentional = torch.tanh(operands.combine(torch.cat([context, queries.to(context.dtype)], dim=-1)))
         return dropout(attentional, self.config.output_dropout, self.training), weights

@@ -14,6 +14,7 @@ from nmt.config import RecurrentConfig, Score
 from nmt.layout import Layout
 from nmt.models.interface import Memory
 from nmt.models.layers import init_matrix, init_recurrent
+from nmt.operand import Operand, product_type
 
 
 @dataclass(slots=True)
@@ -29,6 +30,11 @@ class RecurrentMemory(Memory):
         return RecurrentMemory(
             self.values[sentences], self.keys[sentences], self.mask[sentences], tuple(part[sentences] for part in self.initial)
         )
+
+
+def weight_operand(weight: Float[Tensor, "*B M K"]) -> Operand:
+    """Weights, or encoder states, that the steps of a decoder multiply with, in the type of products."""
+    return Operand(weight.to(product_type(weight)))
 
 
 class RecurrentEncoder(nn.Module):

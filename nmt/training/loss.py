@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from nmt.operand import product_type
+
 
 def output_loss(
     hidden: Float[Tensor, "N D"],
@@ -24,10 +26,8 @@ def output_loss(
     ``chunk_size`` rows exist at a time, and their gradient is made while they do, so neither pass holds (N, V) numbers.
     Products run in autocast's type where it is on; the softmax and the sums are float32.
     """
-    kind = hidden.device.type
-    product_type = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
     loss, nll = _OutputLoss.apply(  # type: ignore[no-untyped-call]
-        hidden, weight, bias, target, label_smoothing, chunk_size, product_type, torch.is_grad_enabled()
+        hidden, weight, bias, target, label_smoothing, chunk_size, product_type(hidden), torch.is_grad_enabled()
     )
     return loss, nll
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from nmt.attention.scores import AdditiveScore, DotScore, GeneralScore, RecurrentAttention, masked_softmax
+from nmt.operand import Operand
 
 B, Q, S, D, H, A = 2, 3, 5, 7, 7, 11
 
@@ -56,14 +57,14 @@ EQUATIONS = [
 def test_a_score_is_its_equation(kind, equation):
     score, queries, values = build(kind), random(B, Q, D), random(B, S, H)
     expected = [[[equation(score, q, v) for v in values[b]] for q in queries[b]] for b in range(B)]
-    torch.testing.assert_close(score(queries, score.project(values)), torch.tensor(expected, dtype=torch.float64))
+    torch.testing.assert_close(score(queries, Operand(score.project(values))), torch.tensor(expected, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("kind", ["additive", "general", "dot"])
 def test_gradients_of_a_score(kind):
     score = build(kind)
     inputs = (random(B, Q, D, requires_grad=True), random(B, S, H, requires_grad=True))
-    assert torch.autograd.gradcheck(lambda query, values: score(query, score.project(values)), inputs)
+    assert torch.autograd.gradcheck(lambda query, values: score(query, Operand(score.project(values))), inputs)
 
 
 def test_masked_softmax_is_zero_where_masked_and_a_softmax_elsewhere():
@@ -89,9 +90,11 @@ def test_rows_of_a_beam_read_the_memory_of_their_sentence(kind):
     attention = RecurrentAttention(build(kind))
     queries, values, mask = random(B, Q, D), random(B, S, H), torch.arange(S) < torch.tensor([[4], [5]])
     keys = attention.score.project(values)
-    context, weights = attention(queries, keys, values, mask)
-    copies = [tensor.repeat_interleave(Q, dim=0) for tensor in (keys, values, mask)]
-    context_of_copies, weights_of_copies = attention(queries.flatten(0, 1).unsqueeze(1), *copies)
+    context, weights = attention(queries, Operand(keys), Operand(values.mT), mask)
+    keys, value_rows, mask = (tensor.repeat_interleave(Q, dim=0) for tensor in (keys, values, mask))
+    context_of_copies, weights_of_copies = attention(
+        queries.flatten(0, 1).unsqueeze(1), Operand(keys), Operand(value_rows.mT), mask
+    )
     torch.testing.assert_close(context.flatten(0, 1), context_of_copies.squeeze(1))
     torch.testing.assert_close(weights.flatten(0, 1), weights_of_copies.squeeze(1))
     torch.testing.assert_close(context, torch.einsum("bqs,bsh->bqh", weights, values))
@@ -103,8 +106,8 @@ def test_autocast_leaves_scores_in_float32(kind):
     queries, values = random(B, Q, D).float(), random(B, S, H).float()
     mask = torch.ones(B, S, dtype=torch.bool)
     keys = attention.score.project(values)
-    _, exact = attention(queries, keys, values, mask)
+    _, exact = attention(queries, Operand(keys), Operand(values.mT), mask)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert attention.score.project(values).dtype is torch.float32
-        _, weights = attention(queries, keys, values, mask)
+        _, weights = attention(queries, Operand(keys), Operand(values.mT), mask)
     assert torch.equal(weights, exact)

@@ -36,12 +36,11 @@ def cells(model):
     """The decoder's layers as torch's cells, which read [y; a] in one."""
     for layer, recurrent in enumerate(model.gates_hidden):
         below = model.gates_below[layer - 1] if layer else model.gates_embedding
-        weight = below.weight
-        if not layer and model.gates_fed:
-            weight = torch.cat([weight, model.gates_fed.weight], dim=1)
+        hidden, fed = recurrent.weight[:, :WIDTH], recurrent.weight[:, WIDTH:]
+        weight = torch.cat([below.weight, fed], dim=1)
         cell = torch.nn.LSTMCell(weight.shape[1], WIDTH).double()
         cell.weight_ih.data, cell.bias_ih.data = weight.data, below.bias.data
-        cell.weight_hh.data, cell.bias_hh.data = recurrent.weight.data, torch.zeros_like(below.bias)
+        cell.weight_hh.data, cell.bias_hh.data = hidden.data, torch.zeros_like(below.bias)
         yield cell
 
 
@@ -62,7 +61,7 @@ def decode_in_a_loop(model, kind, source_states, initial, target):
     attentionals, alignments = [], []
     for piece in target:
         below = model.embeddings.target.weight[piece]
-        if model.gates_fed:
+        if model.config.input_feeding:
             below = torch.cat([below, attentional])
         for i, layer in enumerate(layers):
             hidden[i], cell[i] = layer(below, (hidden[i], cell[i]))
