@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import random
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +19,6 @@ PAD, UNK, BOS, EOS = 0, 1, 2, 3
 WORD_START = "\u2581"
 """The mark that SentencePiece puts before a piece that begins a word."""
 
-MAX_TRAINING_LINES = 1_000_000
 MAX_LINE_BYTES = 1 << 20  # SentencePiece leaves out longer lines in silence; cleaning has bounded them in words
 
 
@@ -33,8 +31,8 @@ class Tokenizer:
         self._processor.LoadFromSerializedProto(model)  # the constructor would take an empty model for none
 
     @staticmethod
-    def train(lines: Sequence[str], config: TokenizerConfig, seed: int) -> Tokenizer:
-        """Learn the pieces of normalised text, from a million lines drawn with the seed where there are more.
+    def train(lines: Sequence[str], config: TokenizerConfig) -> Tokenizer:
+        """Learn the pieces of normalised text.
 
         No normalisation of SentencePiece's own: the text is NFC already, and what a model learns to write is scored as it is.
 
@@ -43,8 +41,6 @@ class Tokenizer:
         """
         if not 0.98 <= config.character_coverage <= 1:
             raise ConfigError(f"`tokenizer.character_coverage` must be from 0.98 to 1, but is {config.character_coverage}")
-        if len(lines) > MAX_TRAINING_LINES:
-            lines = random.Random(seed).sample(lines, MAX_TRAINING_LINES)
         model = io.BytesIO()
         try:
             spm.SentencePieceTrainer.train(

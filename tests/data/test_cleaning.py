@@ -5,8 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nmt.config import CleaningConfig, ConfigError
-from nmt.data.cleaning import clean, format_report, normalize, report_dict, split_off
-from nmt.data.reader import ParallelText
+from nmt.data import cleaning
+from nmt.data.cleaning import format_report, normalize, normalize_lines, report_dict
+from nmt.data.reader import ParallelText, whole
 
 
 def corpus(pairs, **others):
@@ -15,6 +16,22 @@ def corpus(pairs, **others):
 
 def text(pairs):
     return ParallelText([s for s, _ in pairs], [t for _, t in pairs])
+
+
+def clean(texts, config):
+    """The cleaned text in memory, the selection that it comes from, and the report."""
+    selected, report = cleaning.clean(texts, config)
+    return Cleaned(selected), report
+
+
+class Cleaned(dict):
+    def __init__(self, selected):
+        super().__init__({name: whole(pairs) for name, pairs in selected.items()})
+        self.selected = selected
+
+
+def split_off(cleaned, *args, **kwargs):
+    return Cleaned(cleaning.split_off(cleaned.selected, *args, **kwargs))
 
 
 @pytest.mark.parametrize(
@@ -40,6 +57,22 @@ def test_normalize_is_stable_and_splits_on_blanks_alone(line):
     assert normalize(once) == once
     assert unicodedata.is_normalized("NFC", once)
     assert once.split(" ") == (once.split() or [""])
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(st.text(st.sampled_from("ab \u00e9e\u0301\u00a0\t\u2028\u0085\u1100\u1161"), max_size=4), max_size=60))
+def test_many_lines_are_normalised_as_one(lines):
+    normal = normalize_lines(lines)
+    assert normal == [normalize(line) for line in lines]
+    assert all(after is before for before, after in zip(lines, normal, strict=True) if before == after)
+
+
+def test_no_character_is_overlooked_among_many():
+    for code in [*range(10), *range(11, 0x110000)]:
+        line = f"a{chr(code)}b"
+        if normalize(line) != line:
+            text = f"\n{line}\n"
+            assert cleaning.NOT_PLAIN.search(text) or not unicodedata.is_normalized("NFC", text), hex(code)
 
 
 def test_each_reason_is_counted():

@@ -18,7 +18,7 @@ LINES = [
 
 
 def train(kind=TokenizerKind.bpe, vocab_size=33, lines=LINES):
-    return Tokenizer.train(lines, TokenizerConfig(kind=kind, vocab_size=vocab_size), seed=1)
+    return Tokenizer.train(lines, TokenizerConfig(kind=kind, vocab_size=vocab_size))
 
 
 trained = lru_cache(train)
@@ -124,12 +124,4 @@ def test_fewer_pieces_than_special_ones(vocab_size):
 @pytest.mark.parametrize("coverage", [0.5, 1.5])
 def test_character_coverage_has_limits(coverage):
     with pytest.raises(ConfigError, match=rf"tokenizer\.character_coverage` must be from 0\.98 to 1, but is {coverage}"):
-        Tokenizer.train(LINES, TokenizerConfig(vocab_size=33, character_coverage=coverage), seed=1)
-
-
-def test_of_too_many_lines_the_same_ones_are_taken(monkeypatch):
-    monkeypatch.setattr("nmt.data.tokenizer.MAX_TRAINING_LINES", 7)
-    some = train(vocab_size=30).model
-    assert some == train(vocab_size=30).model
-    monkeypatch.setattr("nmt.data.tokenizer.MAX_TRAINING_LINES", 12)
-    assert some != train(vocab_size=30).model
+        Tokenizer.train(LINES, TokenizerConfig(vocab_size=33, character_coverage=coverage))
