@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from nmt.config import BuiltinDataConfig, DataConfig, FilesDataConfig, TokenizerConfig, to_dict
-from nmt.data.cleaning import Selection, clean, normalize_lines, report_dict, split_off
+from nmt.data.cleaning import Selection, clean, normalize, report_dict, split_off
 from nmt.data.reader import Corpus, languages, pair_paths, read_corpus, reads_hub, whole
 from nmt.data.store import Store, store_exists, write_store
 from nmt.data.tokenizer import Tokenizer
@@ -80,9 +80,8 @@ def training_lines(train: Selection) -> list[str]:
     for block in train.blocks():
         for side, first in ((block.sources, begin), (block.targets, size + begin)):
             low, high = np.searchsorted(places, (first, first + len(block)))
-            chosen = normalize_lines([side[i] for i in places[low:high] - first])
-            for place, line in zip(order[low:high], chosen, strict=True):
-                lines[place] = line
+            for place, i in zip(order[low:high].tolist(), (places[low:high] - first).tolist(), strict=True):
+                lines[place] = normalize(side[i])
         begin += len(block)
     return lines
 

@@ -13,11 +13,9 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,7 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nmt.data.cleaning import PROGRESS_S, normalize_lines
+from nmt.data.cleaning import PROGRESS_S, normalize
 from nmt.data.reader import Pairs, whole
 from nmt.data.tokenizer import Tokenizer
 from nmt.errors import DataError
@@ -150,6 +148,7 @@ def _damaged(path: Path, what: str) -> DataError:
 def _write_split(folder: Path, name: str, pairs: Pairs, tokenizer: Tokenizer) -> dict[str, int]:
     """Returns the numbers of pairs and of pieces on both sides."""
     id_type = np.dtype(np.uint16 if tokenizer.vocab_size <= 1 << 16 else np.int32)
+    encode = tokenizer.encoder(id_type)
     sizes = {"pairs": 0}
     begun = shown = time.monotonic()
     with ExitStack() as stack:
@@ -162,11 +161,12 @@ def _write_split(folder: Path, name: str, pairs: Pairs, tokenizer: Tokenizer) ->
         ]
         for _, offsets in files:
             offsets.append(np.zeros(1, dtype=np.int64))
-        for sides in _encoded(pairs, tokenizer):
-            for rows, (ids, offsets) in zip(sides, files, strict=True):
-                offsets.append(len(ids) + np.cumsum([len(row) for row in rows], dtype=np.int64))
-                ids.append(np.fromiter(chain.from_iterable(rows), dtype=id_type))
-            sizes["pairs"] += len(rows)
+        for block in pairs.blocks():
+            for lines, (ids, offsets) in zip((block.sources, block.targets), files, strict=True):
+                new_ids, lengths = encode([normalize(line) for line in lines])
+                offsets.append(len(ids) + np.cumsum(lengths))
+                ids.append(new_ids)
+            sizes["pairs"] += len(block)
             if time.monotonic() - shown > PROGRESS_S:
                 shown = time.monotonic()
                 log.info("data: encoded %s pairs, %s a second", f"{sizes['pairs']:,}", f"{sizes['pairs'] / (shown - begun):,.0f}")
@@ -180,23 +180,6 @@ def _write_split(folder: Path, name: str, pairs: Pairs, tokenizer: Tokenizer) ->
     return sizes
 
 
-def _encoded(pairs: Pairs, tokenizer: Tokenizer) -> Iterator[tuple[list[list[int]], list[list[int]]]]:
-    """Ids of each block's sources and targets. While one is encoded, which leaves Python free, the next is read and the last written."""
-    with ThreadPoolExecutor(1) as pool:
-        ahead: Future[list[list[int]]] | None = None
-        for block in pairs.blocks():
-            lines = normalize_lines(block.sources) + normalize_lines(block.targets)
-            ready, ahead = ahead, pool.submit(tokenizer.encode, lines)
-            if ready:
-                yield _halves(ready.result())
-        if ahead:
-            yield _halves(ahead.result())
-
-
-def _halves(rows: list[list[int]]) -> tuple[list[list[int]], list[list[int]]]:
-    return rows[: len(rows) // 2], rows[len(rows) // 2 :]
-
-
 class _ArrayFile:
     """An ``.npy`` file of one dimension that is written piece by piece, byte for byte what :func:`numpy.save` would write of the whole."""
 
@@ -208,7 +191,7 @@ class _ArrayFile:
         return self._length
 
     def append(self, values: npt.NDArray[Any]) -> None:
-        self._file.write(values.astype(self._dtype, copy=False).data)
+        self._file.write(values.data)
         self._length += len(values)
 
     def __enter__(self) -> _ArrayFile:

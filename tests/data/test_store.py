@@ -70,7 +70,8 @@ def test_a_side_may_be_all_blank(tmp_path, tokenizer):
 
 def test_large_vocabularies_have_wide_ids(tmp_path):
     rows = [[70_000, 65_536], [5]]
-    large = SimpleNamespace(vocab_size=70_001, model=b"", encode=lambda lines: rows * 2, save=lambda path: path.write_bytes(b""))
+    flat = lambda id_type: lambda lines: (np.array([70_000, 65_536, 5], dtype=id_type), np.array([2, 1]))  # noqa: E731
+    large = SimpleNamespace(vocab_size=70_001, model=b"", encoder=flat, save=lambda path: path.write_bytes(b""))
     write_store(tmp_path / "x", {"train": ParallelText(["a", "b"], ["a", "b"])}, large, {})
     assert [Split(tmp_path / "x", "train").source(i).tolist() for i in range(2)] == rows
 

@@ -102,7 +102,7 @@ PAIRS = st.lists(st.tuples(LINES, LINES), min_size=1, max_size=40)
 
 @pytest.mark.usefixtures("blocks")
 @pytest.mark.parametrize("given_splits", [(), ("dev",), ("test",), ("dev", "test")])
-@settings(max_examples=60, deadline=None, suppress_health_check=[])
+@settings(max_examples=30, deadline=None)
 @given(train=PAIRS, dev=PAIRS, test=PAIRS, dedup=st.booleans(), overlap=st.booleans(), seed=st.integers(0, 9))
 def test_cleaning_and_splitting_off_do_what_they_say(given_splits, train, dev, test, dedup, overlap, seed):
     config = CleaningConfig(max_length=5, max_ratio=2.0, deduplicate=dedup, remove_overlap=overlap)
