@@ -41,15 +41,15 @@ def prepare(data: DataConfig, tokenizer: TokenizerConfig, seed: int) -> Store:
 
     Raises:
         ConfigError: settings that the text does not allow; the message has what it does allow.
-        DataError: text that cannot be read, or of which cleaning leaves nothing.
+        DataError: text that cannot be read, that changes while it is, or of which cleaning leaves nothing.
     """
-    corpus = read_corpus(data) if reads_hub(data) else None
-    key = store_key(data, tokenizer, seed, corpus)
+    hub = read_corpus(data) if reads_hub(data) else None
+    key = store_key(data, tokenizer, seed, hub)
     path = Path(data.store_dir) / key
     if store_exists(path):
         log.info("data: using the store %s", path)
         return Store(path)
-    corpus, report = clean(corpus or read_corpus(data), data.cleaning)
+    corpus, report = clean(hub or read_corpus(data), data.cleaning)
     train = corpus["train"]
     assert isinstance(train, Selection)
     if not len(train):
@@ -60,7 +60,12 @@ def prepare(data: DataConfig, tokenizer: TokenizerConfig, seed: int) -> Store:
         assert isinstance(train, Selection)
     log.info("data: %s training pairs; learning %d pieces", f"{len(train):,}", tokenizer.vocab_size)
     learned = Tokenizer.train(training_lines(train), tokenizer)
-    write_store(path, corpus, learned, {"languages": list(languages(data)), "cleaning": report_dict(report)})
+
+    def check_input() -> None:
+        if store_key(data, tokenizer, seed, hub) != key:  # files were gone through several times since they were hashed
+            raise DataError("the input changed while it was prepared; prepare it again")
+
+    write_store(path, corpus, learned, {"languages": list(languages(data)), "cleaning": report_dict(report)}, check_input)
     log.info("data: made the store %s", path)
     return Store(path)
 

@@ -13,7 +13,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
@@ -117,13 +117,23 @@ def store_exists(path: Path) -> bool:
     return (path / META).exists()
 
 
-def write_store(path: Path, corpus: Mapping[str, Pairs], tokenizer: Tokenizer, meta: dict[str, Any]) -> None:
-    """Encode a cleaned corpus and put it where nothing was; a crash on the way leaves nothing that looks like a store."""
+def write_store(
+    path: Path,
+    corpus: Mapping[str, Pairs],
+    tokenizer: Tokenizer,
+    meta: dict[str, Any],
+    check_input: Callable[[], None] = lambda: None,
+) -> None:
+    """Encode a cleaned corpus and put it where nothing was; a crash on the way leaves nothing that looks like a store.
+
+    ``check_input`` is called when all text was read for the last time; if it raises, nothing is written.
+    """
     aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     shutil.rmtree(aside, ignore_errors=True)  # of a process that was killed and had the same number
     aside.mkdir(parents=True)
     try:
         sizes = {name: _write_split(aside, name, text, tokenizer) for name, text in corpus.items()}
+        check_input()
         tokenizer.save(aside / TOKENIZER)
         digest = hashlib.sha256(tokenizer.model).hexdigest()
         write_json_atomic(aside / META, {**meta, "splits": sizes, "tokenizer_sha256": digest, "vocab_size": tokenizer.vocab_size})
