@@ -57,7 +57,7 @@ def normalize(line: str) -> str:
         and "  " not in f" {line} "
         and (line.isascii() or (WORD_START not in line and unicodedata.is_normalized("NFC", line)))
     ):
-        return line  # as most lines are: 0.5 us instead of 1.8
+        return line  # as most lines are: 1.1 us instead of 2.6
     return " ".join(unicodedata.normalize("NFC", line.translate(REPLACEMENTS)).split())
 
 
