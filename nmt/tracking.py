@@ -10,15 +10,14 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
-
-from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bar
+from typing import TYPE_CHECKING, Any
 
 from nmt.config import ProgressStyle, TrackingConfig
 from nmt.files import read_json_lines, write_text_atomic
 from nmt.text import format_time
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +78,10 @@ class Progress:
     def __init__(self, style: ProgressStyle) -> None:
         self._bar: Bar | None = None
         if style is ProgressStyle.live or (style is ProgressStyle.auto and sys.stderr.isatty()):
+            from rich.console import Console
+            from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+            from rich.progress import Progress as Bar
+
             console = Console(stderr=True, force_terminal=True)
             self._bar = Bar(BarColumn(20), TextColumn("{task.description}", markup=False), TimeElapsedColumn(), console=console)
             self._task = self._bar.add_task("starting", total=None)

@@ -92,6 +92,30 @@ def test_config_needs_the_standard_library_alone():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
+HEAVY = ("datasets", "pyarrow", "pandas", "matplotlib", "tensorboard", "sacrebleu", "rich", "jinja2", "torch._dynamo", "sympy")
+
+
+def test_training_imports_what_it_needs_when_it_needs_it():
+    """A run that was prepared gets through its first update, and saves its optimiser, without any of these."""
+    import subprocess
+    import sys
+
+    code = f"""
+import sys, torch
+import nmt.commands.run, nmt.commands.train
+from nmt.config import OptimConfig
+from nmt.training.optim import build_optimizer
+model = torch.nn.Linear(2, 3)
+optimizer = build_optimizer(model, OptimConfig())
+model(torch.ones(2)).sum().backward()
+optimizer.step()
+optimizer.zero_grad()
+optimizer.load_state_dict(optimizer.state_dict())
+print([name for name in {HEAVY} if name in sys.modules])
+"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
 def test_nothing_that_can_run_code_from_a_file():
     for path in FILES:
         text = path.read_text(encoding="utf-8")

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, StrictUndefined
 
 from nmt.files import read_json_lines, write_text_atomic
 from nmt.text import printable
@@ -99,6 +98,8 @@ def read_run(folder: Path, samples: Sequence[Sample]) -> ReportData:
 
 def write_report(path: Path, data: ReportData) -> None:
     """Write the report. Whatever stands in the data is shown as text: nothing of it becomes markup."""
+    from jinja2 import Environment, StrictUndefined
+
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"printable": printable, "base64": lambda png: base64.b64encode(png).decode("ascii")}
     template = environment.from_string(resources.files("nmt.alignment").joinpath("report.html.jinja").read_text(encoding="utf-8"))

@@ -7,11 +7,15 @@ inside its line, so that line n of one side is line n of the other. Nothing is r
 from __future__ import annotations
 
 import gzip
+import io
 import logging
 import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Protocol
 
 from nmt.config import BuiltinDataConfig, ConfigError, DataConfig, FilesDataConfig
 from nmt.data.links import check_links, parse_links
@@ -21,6 +25,10 @@ log = logging.getLogger(__name__)
 
 GZIP_MAGIC = b"\x1f\x8b"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+BLOCK_PAIRS = 8192
+"""Pairs that are worked on at a time: many enough for what is done once a block, and a megabyte or two of text."""
 
 
 @dataclass(slots=True)
@@ -34,9 +42,64 @@ class ParallelText:
     def __len__(self) -> int:
         return len(self.sources)
 
+    def blocks(self) -> Iterator[ParallelText]:
+        for begin in range(0, len(self), BLOCK_PAIRS):
+            block = slice(begin, begin + BLOCK_PAIRS)
+            yield ParallelText(self.sources[block], self.targets[block])
 
-Corpus = dict[str, ParallelText]
-"""The splits of a corpus by name; ``dev`` and ``test`` are missing where they have yet to be split off ``train``."""
+
+class Pairs(Protocol):
+    """Sentence pairs that can be gone through again and again, a block at a time."""
+
+    def blocks(self) -> Iterator[ParallelText]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PairFiles:
+    """Two line-aligned files, read anew each time, so that no more than a block of them is in memory."""
+
+    source: Path
+    target: Path
+
+    def blocks(self) -> Iterator[ParallelText]:
+        """
+        Raises:
+            DataError: a file is missing or damaged, a line is broken, there are none, or more on one side than on the other.
+        """
+        sources, targets = _line_blocks(self.source), _line_blocks(self.target)
+        counts = [0, 0]
+        while True:
+            block = ParallelText(next(sources, []), next(targets, []))
+            counts = [counts[0] + len(block.sources), counts[1] + len(block.targets)]
+            if counts[0] != counts[1]:
+                total = [count + sum(map(len, rest)) for count, rest in zip(counts, (sources, targets), strict=True)]
+                raise DataError(f"{self.source} has {total[0]} lines, but {self.target} has {total[1]}: they must be aligned")
+            if not block.sources:
+                break
+            yield block
+        if not counts[0]:
+            raise DataError(f"{self.source} is empty")
+
+
+def joined(blocks: Iterable[ParallelText]) -> ParallelText:
+    """The pairs of all blocks in memory."""
+    text = ParallelText([], [])
+    for block in blocks:
+        text.sources += block.sources
+        text.targets += block.targets
+    return text
+
+
+def whole(pairs: Pairs) -> ParallelText:
+    """All pairs in memory."""
+    return pairs if isinstance(pairs, ParallelText) else joined(pairs.blocks())
+
+
+Corpus = dict[str, Pairs]
+"""The splits of a corpus by name; ``dev`` and ``test`` are missing where they have yet to be split off ``train``.
+
+They are in memory, and so is ``train`` but where it lies in files.
+"""
 
 
 def read_corpus(config: DataConfig) -> Corpus:
@@ -58,15 +121,23 @@ def read_corpus(config: DataConfig) -> Corpus:
             for name, examples in splits.items()
         }
     assert isinstance(config, FilesDataConfig)
-    paths = pair_paths(config)
-    corpus = _read_hub(config) if reads_hub(config) else {name: read_pairs(*pair) for name, pair in paths.items()}
+    corpus = _read_hub(config) if reads_hub(config) else _read_files(pair_paths(config))
     if config.test_alignment:
         if "test" not in corpus:
             raise ConfigError(
                 "`data.test_alignment` aligns the test text: `data.test_source` and `data.test_target` must be given"
             )
-        _read_links(Path(config.test_alignment), corpus["test"])
+        test = corpus["test"] = whole(corpus["test"])
+        _read_links(Path(config.test_alignment), test)
     return corpus
+
+
+def _read_files(paths: dict[str, tuple[Path, Path]]) -> Corpus:
+    """Dev and test in memory; train as files that are there, to be read when they are gone through."""
+    for path in paths["train"]:
+        with _open(path):
+            pass
+    return {name: PairFiles(*pair) if name == "train" else read_pairs(*pair) for name, pair in paths.items()}
 
 
 def pair_paths(config: FilesDataConfig) -> dict[str, tuple[Path, Path]]:
@@ -108,11 +179,7 @@ def read_pairs(source: Path, target: Path, links: Path | None = None) -> Paralle
     Raises:
         DataError: the files have different numbers of lines, or a line is broken.
     """
-    text = ParallelText(read_lines(source), read_lines(target))
-    if len(text.sources) != len(text.targets):
-        raise DataError(f"{source} has {len(text.sources)} lines, but {target} has {len(text.targets)}: they must be aligned")
-    if not text.sources:
-        raise DataError(f"{source} is empty")
+    text = joined(PairFiles(source, target).blocks())
     if links:
         _read_links(links, text)
     return text
@@ -124,18 +191,7 @@ def read_lines(path: Path) -> list[str]:
     Raises:
         DataError: the file is missing, its gzip stream is damaged, or a line is not UTF-8 (``file:line`` and the byte).
     """
-    try:
-        content = path.read_bytes()
-        if content.startswith(GZIP_MAGIC):
-            content = gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise DataError(f"{path}: {reason}") from None
-    content = content.removeprefix(BYTE_ORDER_MARK)
-    lines = content.split(b"\n")
-    if lines[-1] == b"":
-        lines.pop()
-    return [decode_line(line, path, number) for number, line in enumerate(lines, start=1)]
+    return [line for block in _line_blocks(path) for line in block]
 
 
 def decode_line(line: bytes, name: Path | str, number: int) -> str:
@@ -148,6 +204,47 @@ def decode_line(line: bytes, name: Path | str, number: int) -> str:
         return line.removesuffix(b"\r").decode("utf-8")
     except UnicodeDecodeError as error:
         raise DataError(f"{name}:{number}: invalid UTF-8 at byte {error.start + 1} (0x{line[error.start]:02x})") from None
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[BinaryIO]:
+    """A file's bytes, unpacked where they are gzip, behind a byte order mark.
+
+    Raises:
+        DataError: the file cannot be read, now or while the context lasts.
+    """
+    try:
+        with path.open("rb") as raw:
+            packed = raw.peek(len(GZIP_MAGIC)).startswith(GZIP_MAGIC)
+            # buffered again, because a GzipFile gives single lines slowly
+            with io.BufferedReader(gzip.GzipFile(fileobj=raw)) if packed else raw as file:
+                if file.peek(len(BYTE_ORDER_MARK)).startswith(BYTE_ORDER_MARK):
+                    file.read(len(BYTE_ORDER_MARK))
+                yield file
+    except (OSError, EOFError, zlib.error) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise DataError(f"{path}: {reason}") from None
+
+
+def _line_blocks(path: Path) -> Iterator[list[str]]:
+    """Lines as :func:`read_lines` gives them, ``BLOCK_PAIRS`` at a time."""
+    with _open(path) as file:
+        number = 1
+        while lines := list(islice(file, BLOCK_PAIRS)):
+            yield _decode(lines, path, number)
+            number += len(lines)
+
+
+def _decode(lines: list[bytes], path: Path, number: int) -> list[str]:
+    """:func:`decode_line` of each line, the first of which has this number; at once where no line is odd, four times as fast."""
+    content = b"".join(lines)
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        text = "\r"  # some line is broken, and is to be named
+    if "\r" in text:
+        return [decode_line(line.removesuffix(b"\n"), path, i) for i, line in enumerate(lines, start=number)]
+    return text.removesuffix("\n").split("\n")
 
 
 def languages(config: DataConfig) -> tuple[str, str]:
@@ -197,7 +294,7 @@ def _read_hub(config: FilesDataConfig) -> Corpus:
             f"{type(error).__name__}: {error}"
         ) from error
     source, target = languages(config)
-    corpus = {}
+    corpus: Corpus = {}
     for name, candidates in (("train", ["train"]), ("dev", ["validation", "dev", "val"]), ("test", ["test"])):
         found = next((split for split in candidates if split in splits), None)
         if found is None:

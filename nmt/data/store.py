@@ -9,20 +9,27 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from nmt.data.cleaning import normalize
-from nmt.data.reader import Corpus, ParallelText
+from nmt.data.cleaning import PROGRESS_S, normalize
+from nmt.data.reader import Pairs, whole
 from nmt.data.tokenizer import Tokenizer
 from nmt.errors import DataError
 from nmt.files import sync, write_json_atomic
+
+log = logging.getLogger(__name__)
 
 META, TOKENIZER = "meta.json", "tokenizer.model"
 
@@ -118,13 +125,23 @@ def store_exists(path: Path) -> bool:
     return (path / META).exists()
 
 
-def write_store(path: Path, corpus: Corpus, tokenizer: Tokenizer, meta: dict[str, Any]) -> None:
-    """Encode a cleaned corpus and put it where nothing was; a crash on the way leaves nothing that looks like a store."""
+def write_store(
+    path: Path,
+    corpus: Mapping[str, Pairs],
+    tokenizer: Tokenizer,
+    meta: dict[str, Any],
+    check_input: Callable[[], None] = lambda: None,
+) -> None:
+    """Encode a cleaned corpus and put it where nothing was; a crash on the way leaves nothing that looks like a store.
+
+    ``check_input`` is called when all text was read for the last time; if it raises, nothing is written.
+    """
     aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     shutil.rmtree(aside, ignore_errors=True)  # of a process that was killed and had the same number
     aside.mkdir(parents=True)
     try:
         sizes = {name: _write_split(aside, name, text, tokenizer) for name, text in corpus.items()}
+        check_input()
         tokenizer.save(aside / TOKENIZER)
         digest = hashlib.sha256(tokenizer.model).hexdigest()
         write_json_atomic(aside / META, {**meta, "splits": sizes, "tokenizer_sha256": digest, "vocab_size": tokenizer.vocab_size})
@@ -146,23 +163,66 @@ def _damaged(path: Path, what: str) -> DataError:
     return DataError(f"{path} is damaged ({what}); delete it, and it will be made again")
 
 
-def _write_split(folder: Path, name: str, text: ParallelText, tokenizer: Tokenizer) -> dict[str, int]:
+def _write_split(folder: Path, name: str, pairs: Pairs, tokenizer: Tokenizer) -> dict[str, int]:
     """Returns the numbers of pairs and of pieces on both sides."""
-    sizes = {"pairs": len(text)}
-    id_type = np.uint16 if tokenizer.vocab_size <= 1 << 16 else np.int32
-    for side, lines in (("source", text.sources), ("target", text.targets)):
-        rows = tokenizer.encode([normalize(line) for line in lines])
-        offsets = np.zeros(len(rows) + 1, dtype=np.int64)
-        offsets[1:] = np.cumsum([len(row) for row in rows])
-        ids = np.fromiter((i for row in rows for i in row), dtype=id_type, count=offsets[-1])
-        np.save(folder / f"{name}.{side}.ids.npy", ids)
-        np.save(folder / f"{name}.{side}.offsets.npy", offsets)
-        sizes[f"{side}_pieces"] = int(offsets[-1])
-        if name != "train":
-            _write_text(folder / f"{name}.{side}.txt", lines)
-    if name != "train" and text.links is not None:
-        _write_text(folder / f"{name}.links.txt", text.links)
+    id_type = np.dtype(np.uint16 if tokenizer.vocab_size <= 1 << 16 else np.int32)
+    encode = tokenizer.encoder(id_type)
+    sizes = {"pairs": 0}
+    begun = shown = time.monotonic()
+    with ExitStack() as stack:
+        files = [
+            (
+                stack.enter_context(_ArrayFile(folder / f"{name}.{side}.ids.npy", id_type)),
+                stack.enter_context(_ArrayFile(folder / f"{name}.{side}.offsets.npy", np.dtype(np.int64))),
+            )
+            for side in ("source", "target")
+        ]
+        for _, offsets in files:
+            offsets.append(np.zeros(1, dtype=np.int64))
+        for block in pairs.blocks():
+            for lines, (ids, offsets) in zip((block.sources, block.targets), files, strict=True):
+                new_ids, lengths = encode([normalize(line) for line in lines])
+                offsets.append(len(ids) + np.cumsum(lengths))
+                ids.append(new_ids)
+            sizes["pairs"] += len(block)
+            if time.monotonic() - shown > PROGRESS_S:
+                shown = time.monotonic()
+                log.info("data: encoded %s pairs, %s a second", f"{sizes['pairs']:,}", f"{sizes['pairs'] / (shown - begun):,.0f}")
+        sizes |= {f"{side}_pieces": len(ids) for side, (ids, _) in zip(("source", "target"), files, strict=True)}
+    if name != "train":
+        text = whole(pairs)
+        _write_text(folder / f"{name}.source.txt", text.sources)
+        _write_text(folder / f"{name}.target.txt", text.targets)
+        if text.links is not None:
+            _write_text(folder / f"{name}.links.txt", text.links)
     return sizes
+
+
+class _ArrayFile:
+    """An ``.npy`` file of one dimension that is written piece by piece, byte for byte what :func:`numpy.save` would write of the whole."""
+
+    def __init__(self, path: Path, dtype: np.dtype[Any]) -> None:
+        self._file, self._dtype, self._length = path.open("wb"), dtype, 0
+        self._write_header()
+
+    def __len__(self) -> int:
+        return self._length
+
+    def append(self, values: npt.NDArray[Any]) -> None:
+        self._file.write(values.data)
+        self._length += len(values)
+
+    def __enter__(self) -> _ArrayFile:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._file.seek(0)
+        self._write_header()  # numpy leaves room in it for a number of any length
+        self._file.close()
+
+    def _write_header(self) -> None:
+        header = {"descr": np.lib.format.dtype_to_descr(self._dtype), "fortran_order": False, "shape": (self._length,)}
+        np.lib.format.write_array_header_1_0(self._file, header)
 
 
 def _write_text(path: Path, lines: list[str]) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from sacrebleu.metrics.bleu import BLEU
-from sacrebleu.metrics.chrf import CHRF
+if TYPE_CHECKING:
+    from sacrebleu.metrics.base import Metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,8 @@ def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> Score:
     Raises:
         ValueError: there is no text, or not one reference for each hypothesis.
     """
+    from sacrebleu.metrics.bleu import BLEU  # here, because training starts without it
+
     return _score("bleu", BLEU(), hypotheses, references)
 
 
@@ -33,10 +36,12 @@ def chrf(hypotheses: Sequence[str], references: Sequence[str]) -> Score:
     Raises:
         ValueError: there is no text, or not one reference for each hypothesis.
     """
+    from sacrebleu.metrics.chrf import CHRF
+
     return _score("chrf", CHRF(), hypotheses, references)
 
 
-def _score(name: str, metric: BLEU | CHRF, hypotheses: Sequence[str], references: Sequence[str]) -> Score:
+def _score(name: str, metric: Metric, hypotheses: Sequence[str], references: Sequence[str]) -> Score:
     if not hypotheses or len(hypotheses) != len(references):
         raise ValueError(
             f"{name} needs a reference for each of at least one hypothesis, "

@@ -5,8 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nmt.config import CleaningConfig, ConfigError
-from nmt.data.cleaning import clean, format_report, normalize, report_dict, split_off
-from nmt.data.reader import ParallelText
+from nmt.data import cleaning
+from nmt.data.cleaning import format_report, normalize, report_dict
+from nmt.data.reader import ParallelText, whole
 
 
 def corpus(pairs, **others):
@@ -15,6 +16,22 @@ def corpus(pairs, **others):
 
 def text(pairs):
     return ParallelText([s for s, _ in pairs], [t for _, t in pairs])
+
+
+def clean(texts, config):
+    """The cleaned text in memory, the selection that it comes from, and the report."""
+    selected, report = cleaning.clean(texts, config)
+    return Cleaned(selected), report
+
+
+class Cleaned(dict):
+    def __init__(self, selected):
+        super().__init__({name: whole(pairs) for name, pairs in selected.items()})
+        self.selected = selected
+
+
+def split_off(cleaned, *args, **kwargs):
+    return Cleaned(cleaning.split_off(cleaned.selected, *args, **kwargs))
 
 
 @pytest.mark.parametrize(
@@ -40,6 +57,22 @@ def test_normalize_is_stable_and_splits_on_blanks_alone(line):
     assert normalize(once) == once
     assert unicodedata.is_normalized("NFC", once)
     assert once.split(" ") == (once.split() or [""])
+
+
+def plainly_normal(line):
+    return " ".join(unicodedata.normalize("NFC", line.translate(cleaning.REPLACEMENTS)).split())
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(st.sampled_from("ab \u00e9e\u0301\u00a0\t\u2028\u0085\u1100\u1161\u2581\u00ad"), max_size=7))
+def test_what_is_normal_is_left_as_it_is(line):
+    assert normalize(line) == plainly_normal(line)
+
+
+def test_no_character_is_taken_for_normal():
+    for code in range(0x110000):
+        line = f"a{chr(code)}b"
+        assert normalize(line) == plainly_normal(line), hex(code)
 
 
 def test_each_reason_is_counted():

@@ -8,6 +8,7 @@ import pytest
 from nmt.config import BuiltinDataConfig, CleaningConfig, FilesDataConfig, TokenizerConfig, TokenizerKind
 from nmt.data.prepare import prepare, store_key
 from nmt.data.store import Store, write_store
+from nmt.data.tokenizer import Tokenizer
 from nmt.errors import DataError
 
 TOKENIZER = TokenizerConfig(kind=TokenizerKind.bpe, vocab_size=60)
@@ -62,6 +63,20 @@ def test_a_file_rewritten_in_place_is_noticed(data):
     assert os.stat(path).st_size == stat.st_size
     second = prepare(data, TOKENIZER, seed=1)
     assert second.path != first.path
+
+
+def test_a_file_rewritten_while_it_is_prepared_leaves_no_store(data, monkeypatch):
+    train = Tokenizer.train
+
+    def meanwhile(lines, config):
+        with open(data.source, "r+b") as file:
+            file.write(b"DER")
+        return train(lines, config)
+
+    monkeypatch.setattr(Tokenizer, "train", staticmethod(meanwhile))
+    with pytest.raises(DataError, match="the input changed while it was prepared"):
+        prepare(data, TOKENIZER, seed=1)
+    assert os.listdir(data.store_dir) == []
 
 
 @pytest.mark.parametrize(

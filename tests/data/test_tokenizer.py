@@ -1,5 +1,6 @@
 from functools import lru_cache
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,7 +19,7 @@ LINES = [
 
 
 def train(kind=TokenizerKind.bpe, vocab_size=33, lines=LINES):
-    return Tokenizer.train(lines, TokenizerConfig(kind=kind, vocab_size=vocab_size), seed=1)
+    return Tokenizer.train(lines, TokenizerConfig(kind=kind, vocab_size=vocab_size))
 
 
 trained = lru_cache(train)
@@ -44,6 +45,24 @@ def test_words_of_pieces(tokenizer):
         for word, piece in zip(index, tokenizer.pieces(ids), strict=True):
             words[word] += piece.replace("\u2581", "")
         assert words == line.split()
+
+
+@settings(max_examples=60, deadline=None)
+@given(texts=st.lists(st.lists(st.text(st.sampled_from("adehosu \u72ac\u00df<s/>"), max_size=30), max_size=6), max_size=3))
+@pytest.mark.parametrize("known", [3, 1 << 17])
+@pytest.mark.parametrize("kind", list(TokenizerKind), ids=lambda kind: kind.name)
+def test_much_text_has_the_same_ids(kind, known, texts):
+    tokenizer = trained(kind)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nmt.data.tokenizer.MAX_KNOWN_WORDS", known)
+        encode = tokenizer.encoder(np.dtype(np.uint16))
+        for lines in texts:
+            normal = [normalize(line) for line in lines]
+            ids, lengths = encode(normal)
+            rows = tokenizer.encode(normal)
+            assert ids.tolist() == [i for row in rows for i in row]
+            assert lengths.tolist() == [len(row) for row in rows]
+            assert (ids.dtype, lengths.dtype) == (np.uint16, np.int64)
 
 
 def test_what_was_never_seen_is_unknown_and_harmless(tokenizer):
@@ -124,12 +143,4 @@ def test_fewer_pieces_than_special_ones(vocab_size):
 @pytest.mark.parametrize("coverage", [0.5, 1.5])
 def test_character_coverage_has_limits(coverage):
     with pytest.raises(ConfigError, match=rf"tokenizer\.character_coverage` must be from 0\.98 to 1, but is {coverage}"):
-        Tokenizer.train(LINES, TokenizerConfig(vocab_size=33, character_coverage=coverage), seed=1)
-
-
-def test_of_too_many_lines_the_same_ones_are_taken(monkeypatch):
-    monkeypatch.setattr("nmt.data.tokenizer.MAX_TRAINING_LINES", 7)
-    some = train(vocab_size=30).model
-    assert some == train(vocab_size=30).model
-    monkeypatch.setattr("nmt.data.tokenizer.MAX_TRAINING_LINES", 12)
-    assert some != train(vocab_size=30).model
+        Tokenizer.train(LINES, TokenizerConfig(vocab_size=33, character_coverage=coverage))

@@ -61,3 +61,26 @@ def test_adam_is_the_paper():
         v = 0.8 * v + 0.2 * gradient.double() ** 2
         weight -= 0.01 * (m / (1 - 0.7**t)) / ((v / (1 - 0.8**t)).sqrt() + 1e-3)
     torch.testing.assert_close(layer.weight.detach().double(), weight, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "reference"), [(OptimKind.adam, torch.optim.Adam), (OptimKind.adamw, torch.optim.AdamW)])
+def test_without_the_compiler_the_optimiser_is_torch_s_to_the_bit(kind, reference):
+    config = OptimConfig(kind=kind, learning_rate=0.01, weight_decay=0.1)
+    results = []
+    for ours in (True, False):
+        torch.manual_seed(0)
+        layer = nn.Linear(7, 5)
+        optimizer = build_optimizer(layer, config)
+        if not ours:
+            groups = [{"params": [layer.weight], "weight_decay": 0.1}, {"params": [layer.bias], "weight_decay": 0.0}]
+            optimizer = reference(groups, lr=0.01, betas=(config.beta1, config.beta2), eps=config.eps, fused=True)
+        for step in range(5):
+            layer(torch.randn(3, 7)).square().sum().backward()
+            optimizer.found_inf = torch.tensor(float(step == 2))
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            optimizer.load_state_dict(optimizer.state_dict())
+        results.append(([p.detach().clone() for p in layer.parameters()], optimizer.state_dict()))
+    (weights, state), (expected_weights, expected_state) = results
+    assert all(map(torch.equal, weights, expected_weights))
+    assert repr(state) == repr(expected_state)
