@@ -288,6 +288,7 @@ class TrainConfig:
     ``max_tokens`` bounds the padded positions of either side of a micro-batch; ``microbatches`` of them make an update.
     ``max_time`` is training time over all resumes, in seconds or as ``90s``, ``20m``, ``1h30m``. ``patience`` counts validations
     without a better ``metric``. ``keep_last`` checkpoints stay beside the best; ``average_last`` of them are averaged at the end.
+    ``profile_updates`` of a copy of the model are made and profiled before training begins.
     """
 
     max_steps: int | None = None
@@ -302,6 +303,7 @@ class TrainConfig:
     keep_last: int = 3
     average_last: int = 1
     max_bad_steps: int = 10
+    profile_updates: int = 0
 
 
 @dataclass(kw_only=True, slots=True)

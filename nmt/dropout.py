@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.profiler import record_function
 from torch.nn import functional as F
 
 
@@ -17,7 +18,8 @@ def dropout(values: Float[Tensor, "..."], prob: float, training: bool = True) ->
         return values
     if values.device.type != "cpu":
         return F.dropout(values, prob)
-    return values * byte_mask(values, prob)
+    with record_function("dropout"):
+        return values * byte_mask(values, prob)
 
 
 def byte_mask(like: Float[Tensor, "..."], prob: float) -> Float[Tensor, "..."]:

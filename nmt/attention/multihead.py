@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.autograd.profiler import record_function
 
 from nmt.attention.capture import Attention
 from nmt.attention.kernels import attend, attention_mask, attention_weights, plain_context
@@ -38,7 +39,8 @@ class MultiHeadAttention(Attention):
             self.record(weights, values, self.output.weight.T.unflatten(0, (self.num_heads, -1)))
             context = query_layout.unpad(plain_context(weights, values, dropout_prob).transpose(1, 2))
         else:
-            context = attend(query, key, value, query_layout, key_layout, causal=causal, dropout_prob=dropout_prob)
+            with record_function("attention"):
+                context = attend(query, key, value, query_layout, key_layout, causal=causal, dropout_prob=dropout_prob)
         output: Tensor = self.output(context.flatten(-2))
         return output
 

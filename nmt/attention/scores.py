@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.autograd.profiler import record_function
 
 from nmt.attention.capture import Attention
 from nmt.operand import Operand
@@ -87,6 +88,6 @@ class RecurrentAttention(Attention):
 
         Recording is left to the decoder, which alone knows when a sentence is complete.
         """
-        with torch.autocast(query.device.type, enabled=False):
+        with record_function("attention"), torch.autocast(query.device.type, enabled=False):
             weights = masked_softmax(self.score(query.to(keys.matrix.dtype), keys), mask[:, None])
             return values(weights), weights

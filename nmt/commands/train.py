@@ -24,6 +24,7 @@ from nmt.tracking import Progress, Tracker
 from nmt.training.checkpoint import load_weights
 from nmt.training.objective import Objective
 from nmt.training.optim import build_optimizer, build_schedule
+from nmt.training.profile import format_profile, profile_updates
 from nmt.training.trainer import Trainer
 from nmt.training.update import Updater
 from nmt.validation import Validation
@@ -59,6 +60,12 @@ def train(folder: RunFolder, config: Config, store: Store) -> int:
         device.type,
         trainer.steps_per_epoch,
     )
+    if config.train.profile_updates:
+        trace = folder.path / "profile.json.gz"
+        times = profile_updates(
+            build_updater(config, store.split("train"), store.tokenizer.vocab_size, device), config.train.profile_updates, trace
+        )
+        log.info("where an update goes; its trace is %s\n%s", trace, format_profile(times))
     with _stop_on_signal(trainer) as received, trainer.progress:
         reason = trainer.train()
     trainer.tracker.close()

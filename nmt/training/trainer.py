@@ -12,6 +12,7 @@ import torch
 
 from nmt.config import Metric, TrainConfig, seconds
 from nmt.errors import RunFailure
+from nmt.hardware import count_flops, matmul_peak
 from nmt.tracking import Progress, Tracker
 from nmt.training.checkpoint import Checkpoint, Checkpoints
 from nmt.training.objective import Objective
@@ -64,6 +65,8 @@ class Trainer:
         self.state = TrainingState()
         self.max_time_s = seconds(config.max_time)
         self.stop_requested = False
+        self._flops_per_position: float | None = None
+        self._peak = 0.0
 
     @property
     def objective(self) -> Objective:
@@ -93,7 +96,10 @@ class Trainer:
             if self.stop_requested:
                 self._save()
                 return None
-            self.update(state.step)
+            if self._flops_per_position is None:
+                self._measure_update()
+            else:
+                self.update(state.step)
             state.step += 1
             if state.step % self.config.log_every == 0:
                 self._log()
@@ -116,6 +122,13 @@ class Trainer:
         if config.patience is not None and state.validations_since_best >= config.patience:
             return "patience"
         return None
+
+    def _measure_update(self) -> None:
+        """Make an update, and find out what its positions cost and what the machine can do."""
+        before = self.update.sums.positions
+        flops = count_flops(lambda: self.update(self.state.step))
+        self._flops_per_position = flops / (self.update.sums.positions - before)
+        self._peak = matmul_peak(self.update.device, self.update.precision)
 
     def _log(self) -> None:
         """Write the means of the interval and begin the next one; the only place that waits for the device."""
@@ -140,6 +153,7 @@ class Trainer:
             "train/tokens_per_s": tokens_per_s,
             "train/real_positions": sums.real_positions / sums.positions,
             "train/data_wait": sums.data_s / sums.busy_s,
+            "train/mfu": (self._flops_per_position or 0.0) * sums.real_positions / sums.busy_s / self._peak,
             "train/epoch": step / self.steps_per_epoch,
         }
         self.tracker.scalars(step, values)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.autograd.profiler import record_function
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from nmt.config import Precision
@@ -63,7 +64,8 @@ class Updater:
         for m, microbatch in enumerate(microbatches):
             torch.manual_seed(microbatch_seed(self.seed, step, m))
             made = time.monotonic()
-            batch = make_batch(self.split, microbatch, packed=self.packed).to(self.device)
+            with record_function("data"):
+                batch = make_batch(self.split, microbatch, packed=self.packed).to(self.device)
             self.sums.data_s += time.monotonic() - made
             self.backward(batch, num_tokens)
         self._change_weights(step)

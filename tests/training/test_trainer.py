@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from nmt.commands.train import build_trainer
 from nmt.config import LossConfig, Metric, TrainConfig
@@ -48,7 +49,7 @@ def metrics(folder):
     """Records by step, without what the clock says."""
     records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     return [
-        {name: value for name, value in record.items() if name not in ("train/tokens_per_s", "train/data_wait")}
+        {name: value for name, value in record.items() if name not in ("train/tokens_per_s", "train/data_wait", "train/mfu")}
         for record in records
     ]
 
@@ -185,3 +186,22 @@ def test_seeds_of_microbatches_are_their_own():
     seeds = {microbatch_seed(seed, step, m) for seed in range(5) for step in range(50) for m in range(4)}
     assert len(seeds) == 1000
     assert all(0 <= seed < 2**32 for seed in seeds)
+
+
+def test_the_share_of_the_peak_counts_real_positions_alone(run_config, trainer_of, family_config, tmp_path, monkeypatch):
+    """From what torch's own counter finds in an update, and a machine of a known peak."""
+    monkeypatch.setattr("nmt.training.trainer.matmul_peak", lambda *_: 1e9)
+    train = TrainConfig(max_steps=2, max_tokens=1024, log_every=1, validate_every=100)
+    trainer = trainer_of(run_config(family_config, train=train), tmp_path)
+    trainer.validate = lambda step: {"dev_nll": 1.0, "dev_bleu": 0.0}
+    trainer.train()
+    record = json.loads((tmp_path / "run/metrics.jsonl").read_text().splitlines()[0])
+    other = trainer_of(run_config(family_config, train=train), tmp_path, "other").update
+    other.objective.train()
+    with FlopCounterMode(display=False) as counter:
+        other(0)
+    sums = other.sums
+    in_place = 2 * sums.tokens * other.objective.model.output_layer()[0].numel()  # torch's counter does not see addmm_
+    expected = (counter.get_total_flops() + in_place) * sums.real_positions / sums.positions
+    busy_s = sums.tokens / record["train/tokens_per_s"]
+    assert record["train/mfu"] == pytest.approx(expected / busy_s / 1e9, rel=1e-3)
