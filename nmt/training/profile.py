@@ -34,7 +34,7 @@ def profile_updates(update: Updater, count: int, trace: Path) -> dict[str, float
     on_device = update.device.type == "cuda"
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_device else [])]
     # the first update that the profiler sees pays for the profiler, and is left out
-    with profile(activities=activities, schedule=schedule(wait=0, warmup=1, active=count), acc_events=True) as profiler:
+    with profile(activities=activities, schedule=schedule(wait=0, warmup=1, active=count, repeat=1), acc_events=True) as profiler:
         for step in range(WARMUP, WARMUP + 1 + count):
             update(step)
             if on_device:
