@@ -323,7 +323,10 @@ class SearchConfig:
 
 @dataclass(kw_only=True, slots=True)
 class EvaluationConfig:
+    """``lc_tok`` adds BLEU of lower-cased, Moses-tokenised text, for comparison with papers; it needs the extra ``moses``."""
+
     weights: Weights = Weights.best
+    lc_tok: bool = False
 
 
 @dataclass(kw_only=True, slots=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from nmt.commands.translate import build_translator
 from nmt.config import Config, ConfigError, EvaluateCommand
 from nmt.data.prepare import prepare
-from nmt.data.reader import ParallelText, read_pairs
+from nmt.data.reader import ParallelText, languages, read_pairs
 from nmt.evaluation.evaluator import evaluate
 from nmt.evaluation.metrics import Score
 
@@ -15,9 +15,16 @@ from nmt.evaluation.metrics import Score
 def main(command: EvaluateCommand) -> int:
     config, translator = build_translator(command)
     text = read_test_set(config, command.source, command.target)
-    evaluation = evaluate(translator, text.sources, text.targets, Path(command.run) / "evaluation" / command.name)
+    evaluation = evaluate(
+        translator, text.sources, text.targets, Path(command.run) / "evaluation" / command.name, lc_tok_language(config)
+    )
     print(format_scores(evaluation.scores))
     return 0
+
+
+def lc_tok_language(config: Config) -> str | None:
+    """The language that lower-cased tokenised BLEU is to be measured in, where it is."""
+    return languages(config.data)[1] if config.evaluation.lc_tok else None
 
 
 def read_test_set(config: Config, source: str | None, target: str | None, links: str | None = None) -> ParallelText:

@@ -7,6 +7,7 @@ import time
 from nmt.alignment.heatmap import heatmap_png
 from nmt.alignment.report import Sample, read_run, write_report
 from nmt.commands.align import align_text
+from nmt.commands.evaluate import lc_tok_language
 from nmt.commands.train import train
 from nmt.config import Config
 from nmt.data.links import parse_links
@@ -40,7 +41,7 @@ def measure(folder: RunFolder, config: Config, text: ParallelText) -> None:
     device = resolve_device(config.device)
     _, model, tokenizer = load_run(folder.path, None, device)
     translator = Translator(model, tokenizer, config.search, device, config.precision)
-    evaluation = evaluate(translator, text.sources, text.targets, folder.path / "evaluation" / "test")
+    evaluation = evaluate(translator, text.sources, text.targets, folder.path / "evaluation" / "test", lc_tok_language(config))
     alignments, alignment_scores = align_text(translator, text, config.alignment, folder.path / "alignment" / "test")
     scores = {score.name: round(score.value, 2) for score in evaluation.scores}
     if alignment_scores:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from nmt.decoding.translator import Translation, Translator
-from nmt.evaluation.metrics import Score, bleu, chrf
+from nmt.evaluation.metrics import Score, bleu, bleu_lc_tok, chrf
 from nmt.files import write_json_atomic, write_text_atomic
 
 
@@ -27,8 +27,14 @@ class Evaluation:
         return sum(len(translation.ids) + 1 for translation in self.translations) / self.elapsed_s
 
 
-def evaluate(translator: Translator, sources: Sequence[str], references: Sequence[str], folder: Path | None = None) -> Evaluation:
-    """BLEU and chrF of the translations of ``sources`` against raw ``references``.
+def evaluate(
+    translator: Translator,
+    sources: Sequence[str],
+    references: Sequence[str],
+    folder: Path | None = None,
+    lc_tok_language: str | None = None,
+) -> Evaluation:
+    """BLEU and chrF of the translations of ``sources`` against raw ``references``; with a language, lower-cased tokenised BLEU too.
 
     In ``folder`` it leaves ``sources.txt``, ``hypotheses.txt`` and ``references.txt``, whose lines end in ``\\n`` and nowhere else, and
     ``scores.json``; ``sacrebleu references.txt -i hypotheses.txt -m bleu chrf`` gives the same scores.
@@ -40,7 +46,10 @@ def evaluate(translator: Translator, sources: Sequence[str], references: Sequenc
     translations = translator.translate(sources)
     elapsed_s = time.perf_counter() - start
     hypotheses = [translation.text for translation in translations]
-    evaluation = Evaluation([bleu(hypotheses, references), chrf(hypotheses, references)], translations, elapsed_s)
+    scores = [bleu(hypotheses, references), chrf(hypotheses, references)]
+    if lc_tok_language:
+        scores.append(bleu_lc_tok(hypotheses, references, lc_tok_language))
+    evaluation = Evaluation(scores, translations, elapsed_s)
     if folder:
         _write(folder, evaluation, {"sources.txt": sources, "hypotheses.txt": hypotheses, "references.txt": references})
     return evaluation

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nmt.errors import UserError
+
 if TYPE_CHECKING:
     from sacrebleu.metrics.base import Metric
 
@@ -39,6 +41,30 @@ def chrf(hypotheses: Sequence[str], references: Sequence[str]) -> Score:
     from sacrebleu.metrics.chrf import CHRF
 
     return _score("chrf", CHRF(), hypotheses, references)
+
+
+def bleu_lc_tok(hypotheses: Sequence[str], references: Sequence[str], language: str) -> Score:
+    """BLEU as the literature on Multi30k and IWSLT has it: of lower-cased, punctuation-normalised, Moses-tokenised text.
+
+    Both sides go through the same three steps (sacremoses, no escaping), and are then compared as they are. Not comparable with
+    :func:`bleu`, whose references are raw.
+
+    Raises:
+        UserError: sacremoses is not installed.
+        ValueError: there is no text, or not one reference for each hypothesis.
+    """
+    try:
+        from sacremoses import MosesPunctNormalizer, MosesTokenizer
+    except ImportError:
+        raise UserError("`evaluation.lc_tok` needs sacremoses: pip install 'nmt-trainer[moses]'") from None
+    from sacrebleu.metrics.bleu import BLEU
+
+    normalizer, tokenizer = MosesPunctNormalizer(language), MosesTokenizer(language)
+
+    def tokenized(lines: Sequence[str]) -> list[str]:
+        return [tokenizer.tokenize(normalizer.normalize(line.lower()), escape=False, return_str=True) for line in lines]
+
+    return _score("bleu_lc_tok", BLEU(tokenize="none", force=True), tokenized(hypotheses), tokenized(references))
 
 
 def _score(name: str, metric: Metric, hypotheses: Sequence[str], references: Sequence[str]) -> Score:

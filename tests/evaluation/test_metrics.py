@@ -1,10 +1,13 @@
 """Scores against figures worked out by hand, and against what sacreBLEU documents."""
 
 import math
+import sys
 
 import pytest
+from sacrebleu.metrics.bleu import BLEU
 
-from nmt.evaluation.metrics import bleu, chrf
+from nmt.errors import UserError
+from nmt.evaluation.metrics import bleu, bleu_lc_tok, chrf
 
 
 def test_bleu_is_the_formula_of_the_paper():
@@ -41,3 +44,21 @@ def test_signatures_say_what_was_done():
 def test_text_that_cannot_be_scored_is_refused(score, hypotheses, references):
     with pytest.raises(ValueError, match=f"{len(hypotheses)} hypotheses and {len(references)} references"):
         score(hypotheses, references)
+
+
+def test_lc_tok_is_bleu_of_moses_tokens():
+    """What Moses's own scripts make of these lines, typed in: `lowercase.perl | normalize-punctuation.perl | tokenizer.perl -no-escape`."""
+    hypotheses = ["Ein Hund & „zwei“ Katzen schlafen, z.B. hier."]
+    references = ['ein hund & "zwei" katzen schlafen, z.B. dort.']
+    tokens = ['ein hund & " zwei " katzen schlafen , z.b. hier .', 'ein hund & " zwei " katzen schlafen , z.b. dort .']
+    score = bleu_lc_tok(hypotheses, references, "de")
+    assert score.value == pytest.approx(BLEU(tokenize="none").corpus_score(tokens[:1], [tokens[1:]]).score)
+    assert 0 < score.value < 100
+    assert score.name == "bleu_lc_tok"
+    assert "tok:none" in score.signature
+
+
+def test_lc_tok_without_its_library_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sacremoses", None)
+    with pytest.raises(UserError, match=r"pip install 'nmt-trainer\[moses\]'"):
+        bleu_lc_tok(["a"], ["a"], "de")
