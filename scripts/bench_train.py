@@ -14,10 +14,6 @@ from typing import Any
 import torch
 
 from nmt.allocator import keep_freed_memory
-from nmt.cli import conf_dir
-from nmt.commands.launch import compose
-from nmt.commands.train import build_updater
-from nmt.data.prepare import prepare
 from nmt.hardware import count_flops, describe, matmul_peak, resolve_device, resolve_precision
 from nmt.training.update import Sums, Updater
 
@@ -70,6 +66,11 @@ def _resident_mib() -> float:
 
 def main() -> None:
     keep_freed_memory()
+    from nmt.cli import conf_dir  # here, so that `measure` needs torch and the package alone
+    from nmt.commands.launch import compose
+    from nmt.commands.train import build_updater
+    from nmt.data.prepare import prepare
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--updates", type=int, default=40)
     parser.add_argument("--warmup", type=int, default=10)

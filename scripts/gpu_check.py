@@ -1,14 +1,25 @@
-"""Does everything that needs a GPU work on this one? Run it on a CUDA machine: ``python scripts/gpu_check.py``.
+"""Does everything work on this GPU, and how fast? ``python scripts/gpu_check.py`` on a CUDA machine; needs torch and the package alone.
 
-The test suite runs on the CPU, where the CUDA kernels can only be chosen, not run. This compares them with plain products, trains
-each model for a few updates in bf16, and prints a line for each; the exit status is the number of failures.
+The test suite runs on the CPU, where CUDA kernels can only be chosen, not run. This compares them with the CPU, resumes a run, and then
+measures training and decoding, a line each; under eight minutes on one GPU. The exit status is the number of failures. With
+``--device cpu`` it goes through the same steps in small, which shows that the script itself works.
 """
 
 from __future__ import annotations
 
+import argparse
+import copy
+import json
 import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import torch
+from bench_train import measure
 
 from nmt.attention import kernels
 from nmt.config import (
@@ -18,87 +29,225 @@ from nmt.config import (
     ModelConfig,
     OptimConfig,
     Precision,
+    ScheduleConfig,
+    ScheduleKind,
     SearchConfig,
+    StackConfig,
     TransformerConfig,
 )
-from nmt.data.batching import Batch, pad_ids
-from nmt.data.tokenizer import BOS, EOS
+from nmt.data.batching import BatchPlan, make_batch
+from nmt.data.store import Split
 from nmt.decoding.search import search
-from nmt.hardware import autocast, describe
+from nmt.hardware import autocast, describe, matmul_peak
 from nmt.layout import Layout
 from nmt.models import build_model
+from nmt.training.checkpoint import Checkpoints, load_weights
 from nmt.training.objective import Objective
-from nmt.training.optim import build_optimizer
+from nmt.training.optim import build_optimizer, build_schedule
+from nmt.training.update import Updater
 
-VOCAB = 512
-DEVICE = torch.device("cuda")
+CPU = torch.device("cpu")
+TINY = TransformerConfig(
+    model_dim=128, feedforward_dim=256, encoder=StackConfig(num_layers=4), decoder=StackConfig(num_layers=4), dropout=0.0
+)
+BASE = TransformerConfig(
+    model_dim=512,
+    num_heads=8,
+    feedforward_dim=2048,
+    encoder=StackConfig(num_layers=6),
+    decoder=StackConfig(num_layers=6),
+)
+BIG = replace(BASE, model_dim=1024, num_heads=16, feedforward_dim=4096)
+STILL = {"embedding_dropout": 0.0, "context_dropout": 0.0, "output_dropout": 0.0}
+SMALL = {"transformer": TINY, "luong": LuongConfig(**STILL), "bahdanau": BahdanauConfig(**STILL)}
+SPEED = {  # model, vocabulary, tokens a batch
+    "tiny": (TINY, 8_000, 25_000),
+    "base": (BASE, 32_000, 25_000),
+    "big": (BIG, 32_000, 25_000),
+    "luong": (LuongConfig(embedding_dim=512), 8_000, 12_500),
+    "bahdanau": (BahdanauConfig(embedding_dim=512), 8_000, 12_500),
+}
 
 
-def attention_error(dtype: torch.dtype, *, packed: bool, causal: bool, dropout_prob: float = 0.0) -> tuple[str, float]:
-    """The kernel that is chosen, and its largest difference from plain products in float32."""
-    generator = torch.Generator().manual_seed(1)
-    layout = Layout.of([17, 5, 31], packed=packed).to(DEVICE)
-    shape = (layout.num_tokens, 4, 32) if packed else (3, 31, 4, 32)
-    query, key, value = (torch.randn(shape, generator=generator).to(DEVICE, dtype) for _ in range(3))
-    kernel = kernels.choose_kernel("cuda", dtype, 32, packed=packed, dropout_prob=dropout_prob)
-    context = kernels.attend(query, key, value, layout, layout, causal=causal, dropout_prob=dropout_prob)
-    queries, keys, values = (layout.pad(rows).transpose(1, 2).float() for rows in (query, key, value))
-    weights = kernels.attention_weights(queries, keys, kernels.attention_mask(layout, layout, causal=causal))
-    plain = layout.unpad(kernels.plain_context(weights, values).transpose(1, 2))
-    return kernel.name, float((layout.real(context).float() - layout.real(plain)).abs().max())
+class MadeSplit(Split):
+    """Random pairs whose lengths are spread as those of real sentences are."""
+
+    def __init__(self, num_pairs: int, vocab_size: int, mean_length: float) -> None:
+        random = np.random.default_rng(1)
+        lengths = np.clip(random.lognormal(np.log(mean_length), 0.45, num_pairs), 1, 120).astype(np.int64)
+        others = np.clip(lengths * random.normal(1.0, 0.15, num_pairs), 1, 120).astype(np.int64)
+        self._offsets = {side: np.cumsum([0, *rows]) for side, rows in (("source", lengths), ("target", others))}
+        self._ids = {side: random.integers(4, vocab_size, offsets[-1]) for side, offsets in self._offsets.items()}
 
 
-def copying_loss(config: ModelConfig, *, packed: bool) -> tuple[float, float]:
-    """Loss a token of the copy task before and after 200 updates in bf16."""
+def updater(
+    config: ModelConfig, vocab_size: int, max_tokens: int, device: torch.device, precision: Precision, packed: bool
+) -> Updater:
     torch.manual_seed(1)
-    model = build_model(config, VOCAB).to(DEVICE)
-    objective = Objective(model, LossConfig(label_smoothing=0.0))
-    optimizer = build_optimizer(model, OptimConfig())
-    losses = []
-    for _ in range(200):
-        rows = [torch.randint(4, VOCAB, (int(n),)).tolist() for n in torch.randint(3, 12, (64,))]
-        layout = Layout.of([len(row) + 1 for row in rows], packed=packed)
-        batch = Batch(
-            source=pad_ids([[*row, EOS] for row in rows], layout),
-            source_layout=layout,
-            target_in=pad_ids([[BOS, *row] for row in rows], layout),
-            target_out=pad_ids([[*row, EOS] for row in rows], layout),
-            target_layout=layout,
-            sentences=torch.arange(64).numpy(),
-        ).to(DEVICE)
-        with autocast(DEVICE, Precision.bf16):
-            result = objective(batch)
-        (result.loss_sum / result.num_tokens).backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        losses.append(float(result.loss_sum) / result.num_tokens)
-    model.eval()
-    layout = Layout.of([5, 9])
-    source = pad_ids([[7] * 4 + [EOS], [9] * 8 + [EOS]], layout).to(DEVICE)
-    with autocast(DEVICE, Precision.bf16):
-        search(model, source, layout.to(DEVICE), SearchConfig())
-    return losses[0], losses[-1]
+    split = MadeSplit(400 * max_tokens // 1000, vocab_size, 22.0)
+    model = build_model(config, vocab_size).to(device)
+    optim = OptimConfig(learning_rate=5e-4)
+    return Updater(
+        objective=Objective(model, LossConfig()),
+        optimizer=build_optimizer(model, optim),
+        schedule=build_schedule(ScheduleConfig(kind=ScheduleKind.constant, warmup_steps=1), None),
+        split=split,
+        plan=BatchPlan(split.source_lengths, split.target_lengths, max_tokens=max_tokens, microbatches=1, seed=1),
+        max_grad_norm=1.0,
+        seed=1,
+        device=device,
+        precision=precision,
+        packed=packed,
+    )
+
+
+def attention_error(device: torch.device, dtype: torch.dtype, *, packed: bool, causal: bool) -> tuple[str, float]:
+    """The kernel that is chosen, and its largest difference from plain products in float32 on the CPU."""
+    generator = torch.Generator().manual_seed(1)
+    layout = Layout.of([17, 5, 31], packed=packed)
+    shape = (layout.num_tokens, 4, 32) if packed else (3, 31, 4, 32)
+    parts = [torch.randn(shape, generator=generator).to(dtype) for _ in range(3)]
+    kernel = kernels.choose_kernel(device.type, dtype, 32, packed=packed, dropout_prob=0.0)
+    on_device = layout.to(device)
+    context = kernels.attend(*(part.to(device) for part in parts), on_device, on_device, causal=causal)
+    plain = kernels.attend(*(part.float() for part in parts), layout, layout, causal=causal)
+    return kernel.name, float((layout.real(context.cpu()).float() - layout.real(plain)).abs().max())
+
+
+def gradient_error(config: ModelConfig, device: torch.device, precision: Precision, packed: bool) -> float:
+    """The largest difference of a gradient from the CPU's in float32 with padded rows, relative to the largest gradient."""
+    reference = updater(config, 512, 1024, CPU, Precision.fp32, packed=False)
+    objective = copy.deepcopy(reference.objective).to(device)
+    sentences = reference.plan.update(0)[0]
+    gradients = []
+    for model, where, kind, rows in ((reference.objective, CPU, Precision.fp32, False), (objective, device, precision, packed)):
+        with autocast(where, kind):
+            losses = model(make_batch(reference.split, sentences, packed=rows).to(where))
+        (losses.loss_sum / losses.num_tokens).backward()
+        gradients.append([p.grad.float().cpu() for p in model.parameters() if p.grad is not None])
+    largest = max(float(gradient.abs().max()) for gradient in gradients[0])
+    return max(float((a - b).abs().max()) for a, b in zip(*gradients, strict=True)) / largest
+
+
+def resume_error(config: ModelConfig, device: torch.device, packed: bool) -> float:
+    """The largest difference of a weight after six updates between a run that was saved and loaded after three and one that was not."""
+    config = replace(config, **{"dropout": 0.1} if isinstance(config, TransformerConfig) else {"output_dropout": 0.1})
+    whole, first, second = (updater(config, 512, 1024, device, Precision.bf16, packed) for _ in range(3))
+    for update in (whole, first):
+        update.objective.train()
+        for step in range(3):
+            update(step)
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoints = Checkpoints(Path(folder))
+        checkpoints.save(3, first.objective.model, first.optimizer, {}, keep_last=1, best=None)
+        checkpoint = checkpoints.load_latest()
+    assert checkpoint is not None
+    load_weights(second.objective.model, checkpoint.model)
+    second.optimizer.load_state_dict(checkpoint.optimizer)
+    second.objective.train()
+    for step in range(3, 6):
+        whole(step)
+        second(step)
+    pairs = zip(whole.objective.parameters(), second.objective.parameters(), strict=True)
+    return max(float((a - b).detach().abs().max()) for a, b in pairs)
+
+
+def search_difference(config: ModelConfig, device: torch.device) -> int:
+    """How many of 31 sentences are translated otherwise than on the CPU, both in float32."""
+    torch.manual_seed(3)
+    model = build_model(config, 512).eval()
+    rows = [torch.randint(4, 512, (int(n),)) for n in torch.randint(2, 14, (31,))]
+    layout = Layout.of([len(row) for row in rows])
+    source = layout.pad_packed(torch.cat(rows))
+    found = [
+        search(copy.deepcopy(model).to(where), source.to(where), layout.to(where), SearchConfig(beam_size=4))
+        for where in (CPU, device)
+    ]
+    return sum(a[0].ids != b[0].ids for a, b in zip(*found, strict=True))
+
+
+def decoding_speed(config: ModelConfig, vocab_size: int, device: torch.device, precision: Precision, sentences: int) -> float:
+    """Generated pieces a second, beam 5, of fresh weights that never end before 30 pieces."""
+    torch.manual_seed(1)
+    model = build_model(config, vocab_size).to(device).eval()
+    layout = Layout.of([22] * sentences)
+    source = torch.randint(4, vocab_size, (sentences, 22)).to(device)
+    settings = SearchConfig(beam_size=5, max_length_ratio=0.0, max_length_offset=30)
+    seconds = float("inf")
+    for _ in range(3):
+        begun = time.perf_counter()
+        with autocast(device, precision):
+            hypotheses = search(model, source, layout.to(device), settings)
+        seconds = min(seconds, time.perf_counter() - begun)
+    return sum(len(best[0].ids) + 1 for best in hypotheses) / seconds
+
+
+def bandwidth(device: torch.device) -> float:
+    """Bytes a second that a copy reads and writes."""
+    source = torch.empty(1 << (28 if device.type == "cuda" else 24), device=device)
+    target = torch.empty_like(source)
+    best = float("inf")
+    for _ in range(5):
+        begun = time.perf_counter()
+        target.copy_(source)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        best = min(best, time.perf_counter() - begun)
+    return 2 * source.numel() * source.element_size() / best
 
 
 def main() -> int:
-    if not torch.cuda.is_available():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
+    device = torch.device(parser.parse_args().device)
+    if device.type == "cuda" and not torch.cuda.is_available():
         print("no CUDA device here")
         return 1
-    print(describe(DEVICE), torch.__version__)
+    print(json.dumps({"torch": torch.__version__, **describe(device)}))
+    on_gpu = device.type == "cuda"
     failures = 0
-    for dtype, tolerance in ((torch.bfloat16, 0.03), (torch.float32, 1e-4)):
-        for packed in (False, True):
-            for causal in (False, True):
-                kernel, error = attention_error(dtype, packed=packed, causal=causal)
-                good = error < tolerance
-                failures += not good
-                print(f"{'ok  ' if good else 'FAIL'} attention {kernel} {dtype} packed={packed} causal={causal}: {error:.2e}")
-    for config in (BahdanauConfig(), LuongConfig(), TransformerConfig()):
-        for packed in (False, True) if isinstance(config, TransformerConfig) else (False,):
-            first, last = copying_loss(config, packed=packed)
-            good = last < first
-            failures += not good
-            print(f"{'ok  ' if good else 'FAIL'} {config.kind.name} packed={packed}: loss {first:.2f} -> {last:.2f}")
+
+    def check(what: str, value: Callable[[], float], limit: float) -> None:
+        nonlocal failures
+        found = value()
+        failures += not found <= limit
+        print(f"{'ok  ' if found <= limit else 'FAIL'} {what}: {found:.2e} (at most {limit:.0e})", flush=True)
+
+    for dtype, limit in ((torch.bfloat16, 0.03), (torch.float32, 1e-4)):
+        for packed, causal in ((False, False), (False, True), (True, False), (True, True)):
+            kernel, error = attention_error(device, dtype, packed=packed, causal=causal)
+            check(f"attention {kernel} {dtype} packed={packed} causal={causal}", lambda error=error: error, limit)
+    for name, config in SMALL.items():
+        for packed in (False, True) if name == "transformer" else (False,):
+            for precision, limit in ((Precision.fp32, 1e-3), (Precision.bf16, 0.1)):
+                what = f"{name} gradients {precision.name} packed={packed} against the CPU"
+                check(what, lambda c=config, q=precision, r=packed: gradient_error(c, device, q, r), limit)
+            check(
+                f"{name} resumed, packed={packed}", lambda c=config, r=packed: resume_error(c, device, r), 1e-3 if on_gpu else 0.0
+            )
+        check(f"{name} sentences translated otherwise than on the CPU", lambda c=config: search_difference(c, device), 1)
+
+    peak, bytes_per_s = matmul_peak(device, Precision.bf16 if on_gpu else Precision.fp32), bandwidth(device)
+    ridge = peak / bytes_per_s
+    print(
+        f"roofline: {peak / 1e12:.2f} TFLOP/s, {bytes_per_s / 1e9:.0f} GB/s: products with under {ridge:.0f} FLOP a byte wait for memory"
+    )
+    for name, (config, vocab_size, max_tokens) in SPEED.items():
+        if not on_gpu:  # in small
+            if name not in ("tiny", "luong"):
+                continue
+            max_tokens = 512
+        precision = Precision.bf16 if on_gpu else Precision.fp32
+        update = updater(
+            config, vocab_size, max_tokens, device, precision, packed=on_gpu and isinstance(config, TransformerConfig)
+        )
+        measured = measure(update, updates=20 if on_gpu else 2, warmup=5 if on_gpu else 1)
+        del update
+        measured["decoding_tokens_per_s"] = round(decoding_speed(config, vocab_size, device, precision, 256 if on_gpu else 4), 1)
+        if on_gpu:
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats(device)
+        print(json.dumps({"model": name, "max_tokens": max_tokens, **measured}), flush=True)
     return failures
 
 
