@@ -74,6 +74,10 @@ def count_flops(call: Callable[[], object]) -> int:
 
 
 class _FlopCounter(TorchDispatchMode):
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # torch would import its compiler to keep it away from here
+
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.flops: int = 0
