@@ -47,22 +47,46 @@ class MultiHeadAttention(Attention):
 
 @dataclass(slots=True)
 class KeyValueCache:
-    """Keys and values of the positions that R rows have seen, in buffers that double when they are full."""
+    """Keys and values that steps attend to, of B sentences, in buffers that double when they are full.
 
-    keys: Float[Tensor, "R h C d"]
-    values: Float[Tensor, "R h C d"]
+    Of the target: W rows of a sentence write side by side, position t of row w into slot t * W + w, and nothing moves when a beam goes on
+    from other rows; a mask says which slots are a row's own past. Of the memory: a slot is a source position.
+
+    Keys stand column by column: in that order the products of a step are 4 to 7 times faster on the CPU.
+    """
+
+    keys: Float[Tensor, "B h d C"]
+    values: Float[Tensor, "B h C d"]
     length: int = 0
 
-    def append(self, key: Float[Tensor, "R h d"], value: Float[Tensor, "R h d"]) -> None:
-        if self.length == self.keys.shape[2]:
-            self.keys, self.values = (torch.cat([buffer, torch.empty_like(buffer)], dim=2) for buffer in (self.keys, self.values))
-        self.keys[:, :, self.length] = key
-        self.values[:, :, self.length] = value
-        self.length += 1
+    @staticmethod
+    def of(keys: Float[Tensor, "B S h d"], values: Float[Tensor, "B S h d"]) -> KeyValueCache:
+        """A full one."""
+        return KeyValueCache(keys.permute(0, 2, 3, 1).contiguous(), values.transpose(1, 2).contiguous(), keys.shape[1])
 
-    def select(self, rows: Int[Tensor, " R2"]) -> KeyValueCache:
+    def append(self, key: Float[Tensor, "R h d"], value: Float[Tensor, "R h d"]) -> None:
+        """The next position of all rows, R = B * W."""
+        key, value = (new.unflatten(0, (len(self.keys), -1)) for new in (key, value))  # (B, W, h, d)
+        end = self.length + key.shape[1]
+        if end > self.keys.shape[3]:
+            self.keys = torch.cat([self.keys, torch.empty_like(self.keys)], dim=3)
+            self.values = torch.cat([self.values, torch.empty_like(self.values)], dim=2)
+        self.keys[..., self.length : end] = key.permute(0, 2, 3, 1)
+        self.values[:, :, self.length : end] = value.transpose(1, 2)
+        self.length = end
+
+    def select(self, sentences: Int[Tensor, " B2"]) -> KeyValueCache:
         # index_select copies whole rows, which indexing does element by element: 4 times faster on the CPU
-        return KeyValueCache(self.keys.index_select(0, rows), self.values.index_select(0, rows), self.length)
+        return KeyValueCache(self.keys.index_select(0, sentences), self.values.index_select(0, sentences), self.length)
+
+    def attend(
+        self, query: Float[Tensor, "R h d"], mask: Bool[Tensor, "B Q C2"] | None
+    ) -> tuple[Float[Tensor, "R D"], Float[Tensor, "B h W C2"]]:
+        """Contexts of the W rows of each sentence over what the mask allows, and the weights; Q is W, or 1 for all rows alike."""
+        queries = query.unflatten(0, (len(self.keys), -1)).transpose(1, 2)  # (B, h, W, d)
+        keys, values = self.keys[..., : self.length].mT, self.values[:, :, : self.length]
+        weights = attention_weights(queries, keys, None if mask is None else mask.unsqueeze(1))
+        return plain_context(weights, values).transpose(1, 2).flatten(2).flatten(0, 1), weights
 
 
 class SelfAttention(MultiHeadAttention):
@@ -77,18 +101,21 @@ class SelfAttention(MultiHeadAttention):
         query, key, value = (self._heads(part) for part in self.query_key_value(states).chunk(3, dim=-1))
         return self._attend(query, key, value, layout, layout, causal=self.causal)
 
-    def init_cache(self, num_rows: int, like: Tensor, capacity: int = 32) -> KeyValueCache:
-        """An empty cache on the device of ``like``, a tensor of the type that this module computes in."""
-        shape = (num_rows, self.num_heads, capacity, self.output.in_features // self.num_heads)
-        return KeyValueCache(like.new_zeros(shape), like.new_zeros(shape))
+    def init_cache(self, num_sentences: int, width: int, like: Tensor, capacity: int = 32) -> KeyValueCache:
+        """An empty cache for ``capacity`` positions, on the device of ``like``, a tensor of the type that this module computes in."""
+        head_dim = self.output.in_features // self.num_heads
+        keys = like.new_empty(num_sentences, self.num_heads, head_dim, capacity * width)
+        values = like.new_empty(num_sentences, self.num_heads, capacity * width, head_dim)
+        return KeyValueCache(keys, values)
 
-    def step(self, states: Float[Tensor, "R D"], cache: KeyValueCache) -> Float[Tensor, "R D"]:
-        """The newest position of R rows over all that the cache then holds; the cache takes it in."""
+    def step(
+        self, states: Float[Tensor, "R D"], cache: KeyValueCache, mask: Bool[Tensor, "B W C"] | None = None
+    ) -> Float[Tensor, "R D"]:
+        """The newest position of R = B * W rows, which the cache takes in, over the slots where the mask allows."""
         query, key, value = (self._heads(part) for part in self.query_key_value(states).chunk(3, dim=-1))
         cache.append(key, value)
-        keys, values = cache.keys[:, :, : cache.length], cache.values[:, :, : cache.length]
-        context = plain_context(attention_weights(query.unsqueeze(2), keys, None), values)  # (R, h, 1, d)
-        output: Tensor = self.output(context.flatten(1))
+        context, _ = cache.attend(query, mask)
+        output: Tensor = self.output(context)
         return output
 
 
@@ -111,15 +138,9 @@ class CrossAttention(MultiHeadAttention):
         return self._attend(self._heads(self.query(states)), key, value, layout, memory_layout, causal=False)
 
     def step(
-        self,
-        states: Float[Tensor, "R D"],
-        keys: Float[Tensor, "B S h d"],
-        values: Float[Tensor, "B S h d"],
-        mask: Bool[Tensor, "B S"],
+        self, states: Float[Tensor, "R D"], memory: KeyValueCache, mask: Bool[Tensor, "B S"]
     ) -> tuple[Float[Tensor, "R D"], Float[Tensor, "B h W S"]]:
         """One position of R = B * W rows, and its weights: the W rows of a sentence read the same keys, without copies of them."""
-        queries = self._heads(self.query(states)).unflatten(0, (len(keys), -1)).transpose(1, 2)  # (B, h, W, d)
-        weights = attention_weights(queries, keys.transpose(1, 2), mask[:, None, None])
-        context = plain_context(weights, values.transpose(1, 2)).transpose(1, 2).flatten(0, 1)  # (R, h, d)
-        output: Tensor = self.output(context.flatten(1))
+        context, weights = memory.attend(self._heads(self.query(states)), mask.unsqueeze(1))
+        output: Tensor = self.output(context)
         return output, weights

@@ -16,6 +16,9 @@ from nmt.errors import RunFailure
 from nmt.layout import Layout
 from nmt.models.interface import Seq2Seq
 
+NEVER = [PAD, UNK, BOS, EOS]
+"""Pieces that no hypothesis goes on with."""
+
 
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
@@ -49,10 +52,9 @@ def search(model: Seq2Seq, source: Int[Tensor, "..."], source_layout: Layout, co
     results: dict[int, list[Hypothesis]] = {}
     while True:
         output = model.step(beam.ids[:, :, -1].flatten(), state, memory)
-        log_probs = torch.log_softmax(model.output(output.hidden), dim=-1, dtype=torch.float32)
-        rows = beam.extend(log_probs.unflatten(0, (-1, width)))
+        rows = beam.extend(model.output(output.hidden).float().unflatten(0, (-1, width)))
         undecided = beam.undecided()
-        staying = undecided.nonzero().squeeze(1)  # (B2,); the one wait for the device in a step
+        staying = undecided.nonzero().squeeze(1)  # (B2,); waits for the device
         if len(staying) < len(undecided):
             results |= beam.select((~undecided).nonzero().squeeze(1)).results()
             if not len(staying):
@@ -97,13 +99,18 @@ class Beam:
         sentences = torch.arange(len(max_lengths), device=device)
         return Beam(sentences, max_lengths.to(device), config.length_penalty, ids, scores, ids, none, none)
 
-    def extend(self, log_probs: Float[Tensor, "B K V"]) -> Int[Tensor, "B K"]:
-        """Go on by one piece; gives for each open hypothesis the row, of B * K, that it extends. Spends ``log_probs``."""
-        num_sentences, width, vocab_size = log_probs.shape
-        endings = self.scores + log_probs[..., EOS]
-        for piece in (PAD, UNK, BOS, EOS):
-            log_probs[..., piece] = -math.inf
-        extensions, places = (self.scores.unsqueeze(-1) + log_probs).flatten(1).topk(width)  # (B, K)
+    def extend(self, logits: Float[Tensor, "B K V"]) -> Int[Tensor, "B K"]:
+        """Go on by one piece; gives for each open hypothesis the row, of B * K, that it extends. Spends ``logits``."""
+        num_sentences, width, _ = logits.shape
+        unwanted = logits[..., NEVER].clone()
+        logits[..., NEVER] = -math.inf
+        best, pieces = largest(logits, width)  # (B, K, k), k = K where the vocabulary has so many
+        shift = torch.maximum(best[..., :1], unwanted.amax(-1, keepdim=True))
+        total = logits.sub_(shift).exp_().sum(-1) + (unwanted - shift).exp().sum(-1)  # as logsumexp, without memory for a copy
+        offsets = self.scores - shift.squeeze(-1) - total.log()  # (B, K)
+        endings = offsets + unwanted[..., NEVER.index(EOS)]
+        extensions, places = (offsets.unsqueeze(-1) + best).flatten(1).topk(width)  # (B, K)
+        parents, pieces = places // best.shape[-1], pieces.flatten(1).gather(1, places)
         at_limit = self.max_lengths == self.ids.shape[2]
         extensions = extensions.masked_fill(at_limit.unsqueeze(1), -math.inf)
 
@@ -113,7 +120,6 @@ class Beam:
         endings, self.scores = candidates.chunk(2, dim=1)
 
         self._keep(endings)
-        parents, pieces = places // vocab_size, places % vocab_size
         self.ids = torch.cat([torch.take_along_dim(self.ids, parents.unsqueeze(-1), dim=1), pieces.unsqueeze(-1)], dim=2)
         return parents + width * torch.arange(num_sentences, device=parents.device).unsqueeze(1)
 
@@ -147,3 +153,21 @@ class Beam:
             ]
             for sentence, ids, scores in rows
         }
+
+
+def largest(logits: Float[Tensor, "B K V"], k: int, num_groups: int = 128) -> tuple[Float[Tensor, "B K k"], Int[Tensor, "B K k"]]:
+    """The ``k`` largest logits of each row, and where they stand; as ``topk``, or all of them where a row has fewer.
+
+    In two stages: places v, v + G, v + 2 G, ... are a group, and the largest logits lie in the ``k`` groups with the largest maxima. The
+    maxima are one pass in the order of memory: on the CPU a fifth of the time of ``topk``.
+    """
+    size = logits.shape[-1] // num_groups
+    if size == 0 or k > num_groups:
+        return logits.topk(min(k, logits.shape[-1]))
+    maxima = logits[..., : size * num_groups].unflatten(-1, (size, num_groups)).amax(-2)  # (B, K, G)
+    groups = maxima.topk(k).indices.unsqueeze(-1)
+    members = (groups + num_groups * torch.arange(size, device=logits.device)).flatten(-2)  # (B, K, k * size)
+    beyond = torch.arange(size * num_groups, logits.shape[-1], device=logits.device).expand(*logits.shape[:-1], -1)
+    members = torch.cat([members, beyond], dim=-1)
+    values, places = logits.gather(-1, members).topk(k)
+    return values, members.gather(-1, places)

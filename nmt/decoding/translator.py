@@ -38,23 +38,33 @@ class Translator:
     def translate(self, lines: Sequence[str]) -> list[Translation]:
         """The best translation of each line, in their order; of a line without words the empty one, with a score of 0.
 
-        Lines are normalised as the training text was. Sentences of like length share a batch, the longest ones come first.
+        Lines are normalised as the training text was.
         """
         sources = self.tokenizer.encode([normalize(line) for line in lines])
-        order = sorted((i for i, ids in enumerate(sources) if ids), key=lambda i: len(sources[i]), reverse=True)
-        size = self.search.max_sentences
+        worded = [i for i, ids in enumerate(sources) if ids]
+        hypotheses = self.search_all([sources[i] for i in worded])
+        texts = self.tokenizer.decode([hypothesis.ids for hypothesis in hypotheses])
         translations = [Translation("", [], 0.0)] * len(lines)
+        for i, text, hypothesis in zip(worded, texts, hypotheses, strict=True):
+            translations[i] = Translation(" ".join(text.splitlines()), hypothesis.ids, hypothesis.score)
+        return translations
+
+    def search_all(self, sources: Sequence[list[int]]) -> list[Hypothesis]:
+        """The best hypothesis of each source, pieces without EOS, in their order.
+
+        Sentences of like length share a batch, the longest ones come first.
+        """
+        order = sorted(range(len(sources)), key=lambda i: len(sources[i]), reverse=True)
+        size = self.search.max_sentences
+        best: dict[int, Hypothesis] = {}
         training = self.model.training
         self.model.eval()
         try:
             for batch in (order[begin : begin + size] for begin in range(0, len(order), size)):
-                hypotheses = self._search([sources[i] for i in batch])
-                texts = self.tokenizer.decode([hypothesis.ids for hypothesis in hypotheses])
-                for i, text, hypothesis in zip(batch, texts, hypotheses, strict=True):
-                    translations[i] = Translation(" ".join(text.splitlines()), hypothesis.ids, hypothesis.score)
+                best |= zip(batch, self._search([sources[i] for i in batch]), strict=True)
         finally:
             self.model.train(training)
-        return translations
+        return [best[i] for i in range(len(sources))]
 
     def _search(self, sources: list[list[int]]) -> list[Hypothesis]:
         """The best hypothesis of each of a batch of sources."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import cast
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from nmt.attention.capture import Attention
@@ -33,13 +33,30 @@ class TransformerMemory(Memory):
 
 @dataclass(slots=True)
 class TransformerState(State):
-    """The keys and values of the target so far, a cache a layer."""
+    """Keys and values of the target so far and of the memory, a cache a layer; which of a sentence's target slots are the past of each
+    of its W rows."""
 
-    caches: list[KeyValueCache]
+    target: list[KeyValueCache]
+    memory: list[KeyValueCache]
+    past: Bool[Tensor, "B W C"]
     position: int
 
     def select(self, rows: Int[Tensor, " R2"]) -> TransformerState:
-        return TransformerState([cache.select(rows) for cache in self.caches], self.position)
+        """As long as the sentences stay, no cache is touched: only the masks of their slots are reordered."""
+        num_sentences, width, _ = self.past.shape
+        rows = rows.unflatten(0, (-1, width))
+        sentences, target, memory = rows[:, 0] // width, self.target, self.memory
+        if not torch.equal(sentences, torch.arange(num_sentences, device=rows.device)):
+            target, memory = ([cache.select(sentences) for cache in caches] for caches in (target, memory))
+        return TransformerState(target, memory, self.past.flatten(0, 1)[rows], self.position)
+
+    def advance(self) -> Bool[Tensor, "B W C2"]:
+        """The past of each row, its own next position among it; the state is at that position then."""
+        num_sentences, width, _ = self.past.shape
+        own = torch.eye(width, dtype=torch.bool, device=self.past.device)
+        self.past = torch.cat([self.past, own.expand(num_sentences, -1, -1)], dim=2)
+        self.position += 1
+        return self.past
 
 
 class Residual(nn.Module):
@@ -110,12 +127,11 @@ class DecoderLayer(nn.Module):
         return self.around_feedforward.leave(states, self.feedforward(self.around_feedforward.enter(states)))
 
     def step(
-        self, states: Float[Tensor, "R D"], cache: KeyValueCache, key: Tensor, value: Tensor, memory_layout: Layout
+        self, states: Float[Tensor, "R D"], target: KeyValueCache, past: Tensor, memory: KeyValueCache, memory_mask: Tensor
     ) -> tuple[Float[Tensor, "R D"], Float[Tensor, "B h W S"]]:
-        """One position of R rows, and the weights of its cross-attention; the cache takes the position in."""
-        states = self.around_self.leave(states, self.self_attention.step(self.around_self.enter(states), cache))
-        keys, values = memory_layout.pad(key), memory_layout.pad(value)
-        inner, weights = self.cross_attention.step(self.around_cross.enter(states), keys, values, memory_layout.mask)
+        """One position of R rows, and the weights of its cross-attention; the cache of the target takes the position in."""
+        states = self.around_self.leave(states, self.self_attention.step(self.around_self.enter(states), target, past))
+        inner, weights = self.cross_attention.step(self.around_cross.enter(states), memory, memory_mask)
         states = self.around_cross.leave(states, inner)
         return self.around_feedforward.leave(states, self.feedforward(self.around_feedforward.enter(states))), weights
 
@@ -157,17 +173,23 @@ class Transformer(Seq2Seq):
         return TransformerMemory([key for key, _ in projected], [value for _, value in projected], layout)
 
     def init_state(self, memory: Memory, width: int = 1) -> TransformerState:
-        keys = cast(TransformerMemory, memory).keys
-        rows = cast(TransformerMemory, memory).layout.num_sentences * width
-        return TransformerState([layer.self_attention.init_cache(rows, like=keys[0]) for layer in self._decoder_layers()], 0)
+        memory = cast(TransformerMemory, memory)
+        layout = memory.layout
+        target = [
+            layer.self_attention.init_cache(layout.num_sentences, width, memory.keys[0]) for layer in self._decoder_layers()
+        ]
+        padded = zip(map(layout.pad, memory.keys), map(layout.pad, memory.values), strict=True)
+        past = layout.mask.new_empty(layout.num_sentences, width, 0)
+        return TransformerState(target, [KeyValueCache.of(keys, values) for keys, values in padded], past, 0)
 
     def step(self, previous: Int[Tensor, " R"], state: State, memory: Memory, *, with_attention: bool = False) -> StepOutput:
-        state, memory = cast(TransformerState, state), cast(TransformerMemory, memory)
+        state, mask = cast(TransformerState, state), cast(TransformerMemory, memory).layout.mask
         states = self._embed(self.embeddings.target, previous, previous.new_tensor(state.position))
-        for layer, cache, key, value in zip(self._decoder_layers(), state.caches, memory.keys, memory.values, strict=True):
-            states, weights = layer.step(states, cache, key, value, memory.layout)
+        past = state.advance()
+        for layer, target, source in zip(self._decoder_layers(), state.target, state.memory, strict=True):
+            states, weights = layer.step(states, target, past, source, mask)
         attention = weights.mean(1).flatten(0, 1) if with_attention else None  # (R, S)
-        return StepOutput(self.decoder_norm(states), TransformerState(state.caches, state.position + 1), attention)
+        return StepOutput(self.decoder_norm(states), state, attention)
 
     def decode(self, target_in: Int[Tensor, "..."], layout: Layout, memory: Memory) -> Float[Tensor, "... D"]:
         memory = cast(TransformerMemory, memory)

@@ -93,23 +93,24 @@ def test_steps_of_self_attention_are_its_rows_also_when_the_cache_grows():
     layout = Layout.of([7, 7])
     states = random(layout, 2)
     expected = attention(states, layout)
-    cache = attention.init_cache(2, like=states, capacity=2)
+    cache = attention.init_cache(2, 1, like=states, capacity=2)
     capacities = []
     for t in range(7):
         torch.testing.assert_close(attention.step(states[:, t], cache), expected[:, t])
-        capacities.append(cache.keys.shape[2])
+        assert cache.keys.shape[3] == cache.values.shape[2]
+        capacities.append(cache.keys.shape[3])
     assert capacities == [2, 2, 4, 4, 8, 8, 8]
 
 
 def test_a_selected_cache_is_its_own():
-    cache = KeyValueCache(torch.zeros(2, 1, 3, 1), torch.zeros(2, 1, 3, 1))
+    cache = KeyValueCache(torch.zeros(2, 1, 1, 3), torch.zeros(2, 1, 3, 1))
     cache.append(torch.tensor([[[1.0]], [[2.0]]]), torch.tensor([[[3.0]], [[4.0]]]))
     selected = cache.select(torch.tensor([1, 1, 0]))
     assert selected.keys[:, 0, 0, 0].tolist() == [2, 2, 1]
     assert selected.values[:, 0, 0, 0].tolist() == [4, 4, 3]
     selected.append(torch.ones(3, 1, 1), torch.ones(3, 1, 1))
     assert (cache.length, selected.length) == (1, 2)
-    assert (cache.keys[:, :, 1] == 0).all()
+    assert (cache.keys[..., 1] == 0).all()
 
 
 def test_steps_of_cross_attention_for_a_beam(cross_attention):
@@ -119,7 +120,7 @@ def test_steps_of_cross_attention_for_a_beam(cross_attention):
     key, value = cross_attention.project(random(memory_layout, 3))
     with capture({"cross": cross_attention}) as records:
         expected = cross_attention(rows, Layout.of([width] * 3), key, value, memory_layout)
-    output, weights = cross_attention.step(rows.flatten(0, 1), key, value, memory_layout.mask)
+    output, weights = cross_attention.step(rows.flatten(0, 1), KeyValueCache.of(key, value), memory_layout.mask)
     torch.testing.assert_close(output, expected.flatten(0, 1))
     torch.testing.assert_close(weights, records[0].weights)
 

@@ -9,7 +9,7 @@ import torch
 
 from nmt.config import SearchConfig
 from nmt.data.tokenizer import BOS, EOS, PAD, UNK
-from nmt.decoding.search import search
+from nmt.decoding.search import largest, search
 from nmt.errors import RunFailure
 from nmt.layout import Layout
 from nmt.models import build_model
@@ -156,6 +156,27 @@ def test_a_beam_that_holds_everything_is_exhaustive_search(seed, penalty, vocab_
     everything = [(ids, rescored(model, row, ids)) for ids in targets]
     expected = sorted(everything, key=lambda h: -rank(*h, config))
     same(run(model, [row], config)[0], expected)
+
+
+@pytest.mark.parametrize(("size", "k"), [(3, 5), (8, 5), (31, 8), (32, 8), (33, 8), (47, 1), (100, 9)])
+def test_the_largest_in_two_stages_are_those_of_topk(size, k):
+    logits = torch.randn(2, 3, size, generator=torch.Generator().manual_seed(size))
+    logits[0, 0] = logits[0, 0].clamp(max=0)  # ties
+    logits[0, 1, : size // 2] = -torch.inf
+    values, places = largest(logits, k, num_groups=8)
+    expected = logits.topk(min(k, size)).values
+    assert torch.equal(values, expected)
+    assert torch.equal(logits.gather(-1, places), expected)
+    assert all(len(set(row)) == len(row) for row in places.flatten(0, 1).tolist())
+
+
+@pytest.mark.parametrize("beam_size", [1, 4])
+def test_a_large_vocabulary_is_searched_like_a_small_one(beam_size):
+    vocab_size = 300  # more than the groups of `largest`
+    model = TableModel(vocab_size, seed=1)
+    config = settings(beam_size=beam_size, length_penalty=1.0)
+    for row, n_best in zip(ROWS, run(model, ROWS, config), strict=True):
+        same(n_best, plain_beam(model, vocab_size, row, config))
 
 
 @pytest.mark.parametrize("penalty", [0.0, 1.0])

@@ -78,6 +78,22 @@ def test_rows_of_a_beam_go_their_own_ways(model):
     torch.testing.assert_close(output.hidden, hidden[:, -1])
 
 
+def test_sentences_leave_while_the_rows_of_others_are_reordered(model):
+    source, source_layout, _, _ = inputs()
+    memory = model.encode(source, source_layout)
+    pieces = torch.randint(4, VOCAB, (4, 6), generator=torch.Generator().manual_seed(5))
+    state, read = model.init_state(memory, width=2), []
+    for t, previous in enumerate(pieces):
+        if t == 2:  # the last sentence takes the first place, the second one leaves
+            parents, staying = torch.tensor([5, 5, 1, 0]), torch.tensor([2, 0])
+            state, memory, read = state.select(parents), memory.select(staying), [earlier[parents] for earlier in read]
+        read.append(previous if t < 2 else previous[:4])
+        output = model.step(read[-1], state, memory)
+        state = output.state
+    hidden = model.decode(torch.stack(read, 1), Layout.of([4] * 4), memory.select(torch.tensor([0, 0, 1, 1])))
+    torch.testing.assert_close(output.hidden, hidden[:, -1])
+
+
 def test_attention_is_a_distribution_over_real_positions(model):
     source, source_layout, target, target_layout = inputs()
     with capture(model.attentions()) as records:

@@ -1,0 +1,68 @@
+"""The same work as the peers' decoding benchmark, with its arguments and its line of JSON.
+
+``PEERS=~/peers python scripts/peer_decode.py [--model rnn]``: 1,000 sentences of pieces, beam 5, batches of 64 sentences, every hypothesis
+forced to 20 pieces, fresh weights. ``$PEERS/data/m30k`` has files of pieces with blanks between them, ``train.pc.*`` for the vocabulary and
+``test2016.pc.en`` for the text.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from bench_decode import measure
+
+from nmt.allocator import keep_freed_memory
+from nmt.config import Device, LuongConfig, ModelConfig, Precision, SearchConfig, TransformerConfig
+from nmt.data.tokenizer import EOS, Tokenizer
+from nmt.decoding.translator import Translator
+from nmt.hardware import resolve_device
+from nmt.models import build_model
+
+MODELS: dict[str, ModelConfig] = {"transformer": TransformerConfig(), "rnn": LuongConfig(embedding_dim=512, hidden_dim=512)}
+
+
+def main() -> None:
+    keep_freed_memory()
+    parser = argparse.ArgumentParser()
+    for name, value in {"threads": 2, "beam": 5, "batch": 64, "length": 20}.items():
+        parser.add_argument(f"--{name}", type=int, default=value)
+    parser.add_argument("--model", choices=list(MODELS), default="transformer")
+    parser.add_argument("--precision", choices=[p.name for p in Precision], default="fp32")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+
+    data = Path(os.environ.get("PEERS", Path.home() / "peers")) / "data" / "m30k"
+    pieces = sorted({piece for side in ("en", "de") for piece in (data / f"train.pc.{side}").read_text().split()})
+    ids = {piece: EOS + 1 + i for i, piece in enumerate(pieces)}
+    sources = [[ids.get(piece, 1) for piece in line.split()] for line in (data / "test2016.pc.en").read_text().splitlines()]
+
+    torch.manual_seed(1)
+    device = resolve_device(Device.cpu)
+    model = build_model(MODELS[arguments.model], EOS + 1 + len(ids))
+    search = SearchConfig(beam_size=arguments.beam, max_sentences=arguments.batch)
+    no_tokenizer = cast(Tokenizer, None)  # ids come in and go out
+    result: dict[str, Any] = measure(
+        Translator(model, no_tokenizer, search, device, Precision[arguments.precision]), sources, arguments.length
+    )
+    print(
+        json.dumps(
+            {
+                "peer": f"nmt-{arguments.precision}",
+                "work": f"decode-{arguments.model}-beam{arguments.beam}",
+                **result,
+                "mean_length": round(result["target_tokens"] / result["sentences"], 2),
+                "sentences_per_s": round(result["sentences"] / result["seconds"], 1),
+                "batch": arguments.batch,
+                "how_tokens_counted": "tokens of the best hypothesis without EOS; every length forced",
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
