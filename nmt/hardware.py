@@ -79,8 +79,13 @@ class _FlopCounter(TorchDispatchMode):
         self.flops: int = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
         operator = getattr(torch.ops.aten, func._schema.name.removeprefix("aten::").removesuffix("_"), None)
+        if operator not in flop_registry:
+            with self:  # `linear` and `matmul` come whole in inference mode; what they are made of is counted
+                parts = func.decompose(*args, **(kwargs or {}))
+            if parts is not NotImplemented:
+                return parts
+        result = func(*args, **(kwargs or {}))
         if operator in flop_registry:
             self.flops += flop_registry[operator](*args, **{**(kwargs or {}), "out_val": result})
         return result
