@@ -34,11 +34,15 @@ class Device(Enum):
 
 
 class Precision(Enum):
-    """Number format of the matrix products; ``auto`` is bf16 where the hardware multiplies it, otherwise fp32."""
+    """Number format of the matrix products; ``auto`` is bf16 where the hardware multiplies it, otherwise fp32.
+
+    ``int8`` is for translating on the CPU with a model that is trained.
+    """
 
     auto = "auto"
     fp32 = "fp32"
     bf16 = "bf16"
+    int8 = "int8"
 
 
 class DataKind(Enum):
@@ -532,6 +536,8 @@ def validate(config: Config) -> None:
     for key, number in at_least_one.items():
         if number < 1:
             raise ConfigError(f"`{key}` must be at least 1, but is {number}")
+    if config.precision is Precision.int8:
+        raise ConfigError("`precision=int8` is for `nmt translate` and `nmt evaluate`; a run is trained in fp32 or bf16")
     if not 0 <= config.loss.label_smoothing < 1:
         raise ConfigError(f"`loss.label_smoothing` must be at least 0 and below 1, but is {config.loss.label_smoothing}")
     if search.length_penalty < 0:

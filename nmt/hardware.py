@@ -30,7 +30,13 @@ def resolve_device(device: Device) -> torch.device:
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> Precision:
-    """``auto`` by capability, never by timing: bf16 where the hardware multiplies bf16 matrices, otherwise fp32."""
+    """``auto`` by capability, never by timing: bf16 where the hardware multiplies bf16 matrices, otherwise fp32.
+
+    Raises:
+        ConfigError: int8 was asked for on another device than the CPU.
+    """
+    if precision is Precision.int8 and device.type != "cpu":
+        raise ConfigError(f"`precision=int8` is for the CPU, but the device is {device.type}; `device=cpu` uses it")
     if precision is not Precision.auto:
         return precision
     if device.type == "cuda":
@@ -50,12 +56,13 @@ def matmul_peak(device: torch.device, precision: Precision) -> float:
     What a share of the peak is a share of: it is measured with the threads that the process has, not looked up.
     """
     size = 8192 if device.type == "cuda" else 1024
-    kind = torch.bfloat16 if precision is Precision.bf16 else torch.float32
+    kind = {Precision.bf16: torch.bfloat16, Precision.int8: torch.int8}.get(precision, torch.float32)
+    product = torch._int_mm if precision is Precision.int8 else torch.mm
     a, b = (torch.ones(size, size, device=device, dtype=kind) for _ in range(2))
     best = math.inf
     for _ in range(6):  # the first ones warm up
         begun = time.perf_counter()
-        a @ b
+        product(a, b)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         best = min(best, time.perf_counter() - begun)
@@ -92,6 +99,8 @@ class _FlopCounter(TorchDispatchMode):
         result = func(*args, **(kwargs or {}))
         if operator in flop_registry:
             self.flops += flop_registry[operator](*args, **{**(kwargs or {}), "out_val": result})
+        elif operator == torch.ops.aten._int_mm:
+            self.flops += 2 * args[0].numel() * args[1].shape[1]
         return result
 
 

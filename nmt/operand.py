@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,6 +14,10 @@ def product_type(tensor: Tensor) -> torch.dtype:
     """The type that a matrix product of this tensor has under autocast, or the tensor's own where it is off."""
     kind = tensor.device.type
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else tensor.dtype
+
+
+Product = Callable[[Tensor], Tensor]
+"""Inputs (R, K) or (B, Q, K) to their products with a matrix (M, K), (R, M) or (B, Q, M)."""
 
 
 class Operand:

@@ -71,7 +71,7 @@ def measure(translator: Translator, sources: Sequence[list[int]], forced: int | 
     With ``forced``, EOS is all but impossible, and its bias in the translator's model is spoilt.
     """
     if forced is not None:
-        _, bias = translator.model.output_layer()
+        bias = translator.model.output_layer().bias
         assert bias is not None
         bias.data[EOS] = -1e9
         translator.search = dataclasses.replace(translator.search, max_length_ratio=0.0, max_length_offset=forced)

@@ -1,9 +1,11 @@
-"""Counting the operations of matrix products."""
+"""Counting the operations of matrix products, and what a device can compute in."""
 
 import pytest
 import torch
 
-from nmt.hardware import count_flops
+from nmt.config import ConfigError, Precision
+from nmt.hardware import count_flops, matmul_peak, resolve_precision
+from nmt.models.quantized import Int8Linear
 
 
 @pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad, torch.enable_grad])
@@ -19,3 +21,19 @@ def test_products_are_counted_in_every_mode(mode):
 def test_products_of_the_gradient_are_counted():
     linear, states = torch.nn.Linear(3, 5), torch.rand(4, 3, requires_grad=True)
     assert count_flops(lambda: linear(states).sum().backward()) == 3 * 2 * 4 * 3 * 5
+
+
+def test_products_of_integers_are_counted():
+    layer = Int8Linear(torch.nn.Linear(3, 5))
+    assert count_flops(lambda: layer(torch.rand(2, 4, 3))) == 2 * 2 * 4 * 3 * 5
+
+
+@pytest.mark.parametrize("precision", [Precision.fp32, Precision.bf16, Precision.int8])
+def test_every_precision_has_a_peak(precision):
+    assert matmul_peak(torch.device("cpu"), precision) > 1e8
+
+
+def test_integers_are_for_the_cpu():
+    assert resolve_precision(Precision.int8, torch.device("cpu")) is Precision.int8
+    with pytest.raises(ConfigError, match="`precision=int8` is for the CPU, but the device is cuda"):
+        resolve_precision(Precision.int8, torch.device("cuda"))

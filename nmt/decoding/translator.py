@@ -15,6 +15,7 @@ from nmt.decoding.search import Hypothesis, search
 from nmt.hardware import autocast, resolve_precision
 from nmt.layout import Layout
 from nmt.models.interface import Seq2Seq
+from nmt.models.quantized import quantized
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +28,14 @@ class Translation:
 
 
 class Translator:
-    """A model ready to translate text; ``model`` is on ``device``."""
+    """A model ready to translate text; ``model`` is on ``device``, and with ``precision`` int8 a copy of the given one."""
 
     def __init__(
         self, model: Seq2Seq, tokenizer: Tokenizer, search: SearchConfig, device: torch.device, precision: Precision
     ) -> None:
-        self.model, self.tokenizer, self.search, self.device = model, tokenizer, search, device
+        self.tokenizer, self.search, self.device = tokenizer, search, device
         self.precision = resolve_precision(precision, device)
+        self.model = quantized(model) if self.precision is Precision.int8 else model
 
     def translate(self, lines: Sequence[str]) -> list[Translation]:
         """The best translation of each line, in their order; of a line without words the empty one, with a score of 0.

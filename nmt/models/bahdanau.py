@@ -16,8 +16,9 @@ from nmt.dropout import dropout
 from nmt.layout import Layout
 from nmt.models.interface import Memory, Seq2Seq, State, StepOutput
 from nmt.models.layers import Embeddings, init_matrix, init_recurrent
-from nmt.models.recurrent import RecurrentEncoder, RecurrentMemory, build_score, reset_score, weight_operand
-from nmt.operand import Operand
+from nmt.models.quantized import Int8Linear
+from nmt.models.recurrent import RecurrentEncoder, RecurrentMemory, build_score, layer_operand, reset_score, weight_operand
+from nmt.operand import Operand, Product
 
 
 @dataclass(slots=True)
@@ -32,9 +33,9 @@ class BahdanauState(State):
 class BahdanauOperands:
     """What the steps of one decoding multiply with: U of reset and update, U of the candidate, C, and the memory's keys and values."""
 
-    gates: Operand
-    candidate: Operand
-    context: Operand
+    gates: Product
+    candidate: Product
+    context: Product
     keys: Operand
     values: Operand
 
@@ -119,8 +120,8 @@ class Bahdanau(Seq2Seq):
             self.attention.record(torch.stack(weights, 1).unsqueeze(1), memory.values.unsqueeze(1), None)
         return self._readout(torch.stack(states, 1), embedded, torch.stack(contexts, 1))
 
-    def output_layer(self) -> tuple[Float[Tensor, "V D"], Float[Tensor, " V"] | None]:
-        return self.embeddings.output.weight, self.embeddings.output.bias
+    def output_layer(self) -> nn.Linear | Int8Linear:
+        return self.embeddings.output
 
     def attentions(self) -> dict[str, Attention]:
         return {"decoder.cross.0": self.attention}
@@ -130,9 +131,9 @@ class Bahdanau(Seq2Seq):
 
     def _operands(self, memory: RecurrentMemory) -> BahdanauOperands:
         return BahdanauOperands(
-            weight_operand(self.gates_state.weight),
-            weight_operand(self.candidate_state.weight),
-            weight_operand(self.gates_context.weight),
+            layer_operand(self.gates_state),
+            layer_operand(self.candidate_state),
+            layer_operand(self.gates_context),
             Operand(memory.keys),
             weight_operand(memory.values.mT),
         )

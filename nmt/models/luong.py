@@ -16,8 +16,9 @@ from nmt.dropout import dropout
 from nmt.layout import Layout
 from nmt.models.interface import Memory, Seq2Seq, State, StepOutput
 from nmt.models.layers import Embeddings, init_matrix, init_recurrent
-from nmt.models.recurrent import RecurrentEncoder, RecurrentMemory, build_score, reset_score, weight_operand
-from nmt.operand import Operand
+from nmt.models.quantized import Int8Linear
+from nmt.models.recurrent import RecurrentEncoder, RecurrentMemory, build_score, layer_operand, reset_score, weight_operand
+from nmt.operand import Operand, Product
 
 
 @dataclass(slots=True)
@@ -37,8 +38,8 @@ class LuongOperands:
     """What the steps of one decoding multiply with: recurrent weights of each layer (those of input feeding beside the first ones),
     weights that combine context and state, and the memory's keys and values."""
 
-    gates: list[Operand]
-    combine: Operand
+    gates: list[Product]
+    combine: Product
     keys: Operand
     values: Operand
 
@@ -130,8 +131,8 @@ class Luong(Seq2Seq):
             self.attention.record(torch.cat(weights, 1).unsqueeze(1), memory.values.unsqueeze(1), None)
         return torch.cat(attentionals, 1)
 
-    def output_layer(self) -> tuple[Float[Tensor, "V D"], Float[Tensor, " V"] | None]:
-        return self.embeddings.output.weight, self.embeddings.output.bias
+    def output_layer(self) -> nn.Linear | Int8Linear:
+        return self.embeddings.output
 
     def attentions(self) -> dict[str, Attention]:
         return {"decoder.cross.0": self.attention}
@@ -141,8 +142,8 @@ class Luong(Seq2Seq):
 
     def _operands(self, memory: RecurrentMemory) -> LuongOperands:
         return LuongOperands(
-            [weight_operand(cast(nn.Linear, layer).weight) for layer in self.gates_hidden],
-            weight_operand(self.combine.weight),
+            [layer_operand(layer) for layer in self.gates_hidden],
+            layer_operand(self.combine),
             Operand(memory.keys),
             weight_operand(memory.values.mT),
         )

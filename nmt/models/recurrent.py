@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -14,7 +15,8 @@ from nmt.config import RecurrentConfig, Score
 from nmt.layout import Layout
 from nmt.models.interface import Memory
 from nmt.models.layers import init_matrix, init_recurrent
-from nmt.operand import Operand, product_type
+from nmt.models.quantized import Int8Linear
+from nmt.operand import Operand, Product, product_type
 
 
 @dataclass(slots=True)
@@ -35,6 +37,11 @@ class RecurrentMemory(Memory):
 def weight_operand(weight: Float[Tensor, "*B M K"]) -> Operand:
     """Weights, or encoder states, that the steps of a decoder multiply with, in the type of products."""
     return Operand(weight.to(product_type(weight)))
+
+
+def layer_operand(layer: nn.Module) -> Product:
+    """A linear layer without bias for the steps of a decoder."""
+    return layer if isinstance(layer, Int8Linear) else weight_operand(cast(nn.Linear, layer).weight)
 
 
 class RecurrentEncoder(nn.Module):

@@ -16,6 +16,7 @@ from nmt.dropout import dropout
 from nmt.layout import Layout
 from nmt.models.interface import Memory, Seq2Seq, State, StepOutput
 from nmt.models.layers import Embeddings, init_matrix, sinusoidal_positions
+from nmt.models.quantized import Int8Linear
 
 
 @dataclass(slots=True)
@@ -199,8 +200,8 @@ class Transformer(Seq2Seq):
         hidden: Tensor = self.decoder_norm(states)
         return hidden
 
-    def output_layer(self) -> tuple[Float[Tensor, "V D"], Float[Tensor, " V"] | None]:
-        return self.embeddings.output.weight, self.embeddings.output.bias
+    def output_layer(self) -> nn.Linear | Int8Linear:
+        return self.embeddings.output
 
     def attentions(self) -> dict[str, Attention]:
         encoder = cast(list[EncoderLayer], list(self.encoder))

@@ -31,11 +31,13 @@ class Objective(nn.Module):
         self.config = config
 
     def forward(self, batch: Batch) -> Losses:
+        output = self.model.output_layer()
         memory = self.model.encode(batch.source, batch.source_layout)
         hidden = self.model.decode(batch.target_in, batch.target_layout, memory)
         loss_sum, nll_sum = output_loss(
             batch.target_layout.real(hidden),
-            *self.model.output_layer(),
+            output.weight,
+            output.bias,
             batch.target_layout.real(batch.target_out),
             label_smoothing=self.config.label_smoothing if self.training else 0.0,
             chunk_size=self.config.chunk_size,

@@ -20,6 +20,7 @@ from nmt.config import (
     ConfigError,
     EvaluateCommand,
     LuongConfig,
+    Precision,
     SearchOverrides,
     TrackingConfig,
     TrainConfig,
@@ -124,6 +125,13 @@ def test_commands_on_a_finished_run(small, capsys, tmp_path, monkeypatch):
     lines = (tmp_path / "out.en").read_bytes().split(b"\n")
     assert len(lines) == 6
     assert lines[1] == lines[3] == lines[5] == b""
+
+    assert translate.main(replace(command, precision=Precision.int8, output=str(tmp_path / "int8.en"))) == 0
+    assert len((tmp_path / "int8.en").read_bytes().split(b"\n")) == 6
+    with pytest.raises(ConfigError, match="`precision=int8` is for `nmt translate` and `nmt evaluate`; attention"):
+        align.main(AlignCommand(run=path, precision=Precision.int8))
+    with pytest.raises(ConfigError, match="`precision=int8` is for `nmt translate` and `nmt evaluate`; a run"):
+        train.main(replace(small, precision=Precision.int8))
 
     (tmp_path / "in.en").write_text("one two\n\nthree\n\nfive\n")
     (tmp_path / "gold").write_text("0-0 1p1\n\n0-0\n\n0-0\n")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from torch import nn
 
 from nmt.config import SearchConfig
 from nmt.data.tokenizer import BOS, EOS, PAD, UNK
@@ -67,7 +68,7 @@ class TableModel(Seq2Seq):
         return torch.stack(rows, 1)
 
     def output_layer(self):
-        return torch.eye(self.table.shape[1]), None
+        return nn.Identity()
 
     def attentions(self):
         return {}
