@@ -86,6 +86,7 @@ class Tying(Enum):
 class OptimKind(Enum):
     adam = "adam"
     adamw = "adamw"
+    muon = "muon"
 
 
 class ScheduleKind(Enum):
@@ -267,11 +268,14 @@ class LossConfig:
 
 @dataclass(kw_only=True, slots=True)
 class OptimConfig:
+    """``momentum`` is muon's, for matrices; betas and ``eps`` are Adam's, which muon uses for embeddings, biases and norms."""
+
     kind: OptimKind = OptimKind.adam
     learning_rate: float = 1e-3
     beta1: float = 0.9
     beta2: float = 0.98
     eps: float = 1e-8
+    momentum: float = 0.95
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
 

@@ -10,29 +10,38 @@ import torch
 from torch import nn
 
 from nmt.config import ConfigError, OptimConfig, OptimKind, ScheduleConfig, ScheduleKind
+from nmt.models.layers import OutputLayer
+from nmt.training.muon import Muon
 
 Schedule = Callable[[int], float]
 """Learning rate of an update, as a factor of the peak; updates count from 0."""
 
 
 def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
-    """Adam (Kingma and Ba 2015), or AdamW with decoupled decay (Loshchilov and Hutter 2019) of matrices only."""
+    """Adam (Kingma and Ba 2015), AdamW (Loshchilov and Hutter 2019), whose decoupled decay is of matrices only, or :class:`Muon`."""
     parameters = [p for p in model.parameters() if p.requires_grad]
-    matrices = [p for p in parameters if p.ndim > 1]
-    others = [p for p in parameters if p.ndim <= 1]
     groups = [
-        {"params": matrices, "weight_decay": config.weight_decay},
-        {"params": others, "weight_decay": 0.0},
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
+    settings = {"lr": config.learning_rate, "betas": (config.beta1, config.beta2), "eps": config.eps, "fused": True}
     match config.kind:
         case OptimKind.adam:
-            kind: type[torch.optim.Adam] = torch.optim.Adam
+            return _eager(torch.optim.Adam)(groups, **settings)
         case OptimKind.adamw:
-            kind = torch.optim.AdamW
-    return _eager(kind)(groups, lr=config.learning_rate, betas=(config.beta1, config.beta2), eps=config.eps, fused=True)
+            return _eager(torch.optim.AdamW)(groups, **settings)
+        case OptimKind.muon:
+            return _eager(Muon)(groups, orthogonal=hidden_matrices(model), momentum=config.momentum, **settings)
 
 
-def _eager(kind: type[torch.optim.Adam]) -> type[torch.optim.Adam]:
+def hidden_matrices(model: nn.Module) -> list[nn.Parameter]:
+    """The matrices of a model that are neither embeddings nor the output layer's."""
+    ends = [module for module in model.modules() if isinstance(module, nn.Embedding | OutputLayer)]
+    tables = {id(parameter) for module in ends for parameter in module.parameters()}
+    return [p for p in model.parameters() if p.ndim > 1 and id(p) not in tables]
+
+
+def _eager(kind: type[torch.optim.Adam]) -> Callable[..., torch.optim.Adam]:
     """The optimiser without the wrappers that torch puts around its methods for ``torch.compile``, which is not used here.
 
     On their first call they import the compiler, 1.3 to 1.9 s of the start of a run. What they wrap is the same, to the bit.
