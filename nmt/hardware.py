@@ -13,7 +13,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from nmt import allocator
+from nmt import allocator, distributed
 from nmt.config import ConfigError, Device, Precision
 
 
@@ -109,6 +109,7 @@ def describe(device: torch.device) -> dict[str, Any]:
     description: dict[str, Any] = {
         "processor": _processor_name(),
         "cores": os.cpu_count(),
+        "processes": distributed.world_size(),
         "threads": torch.get_num_threads(),
         "device": device.type,
         "allocator": allocator.describe(),

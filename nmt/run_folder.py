@@ -21,6 +21,7 @@ import torch
 import yaml
 from filelock import FileLock, Timeout
 
+from nmt import distributed
 from nmt.config import Config, ConfigError, Precision, Weights, from_dict, to_dict, validate
 from nmt.data.store import Store
 from nmt.data.tokenizer import Tokenizer
@@ -74,7 +75,8 @@ class RunFolder:
         return status
 
     def update_status(self, **values: Any) -> None:
-        write_json_atomic(self.path / "status.json", {**self.status, **values})
+        if distributed.is_main():
+            write_json_atomic(self.path / "status.json", {**self.status, **values})
 
     def is_finished(self, config: Config) -> bool:
         """Whether all stages are done, and training was not given other limits since."""
@@ -108,6 +110,8 @@ class RunFolder:
                 f"the data of {self.path} changed: it was begun on {known}, the same settings now give {store.path.name}; "
                 "fresh=true moves the old run aside and starts again"
             )
+        if not distributed.is_main():
+            return
         self.tokenizer_file.parent.mkdir(exist_ok=True)
         shutil.copyfile(store.path / self.tokenizer_file.name, self.tokenizer_file)
         write_json_atomic(self.data_file, store.meta)
@@ -116,7 +120,7 @@ class RunFolder:
 
 @contextmanager
 def own(config: Config) -> Iterator[tuple[RunFolder, Config]]:
-    """Take the folder of a run for this process, new or to go on with, and give it with its settings.
+    """Take the folder of a run for this process and those of its group, new or to go on with, and give it with its settings.
 
     ``precision=auto`` is resolved when a run begins and stays as it was. ``fresh=true`` moves an old folder aside to ``NAME.1``.
 
@@ -126,6 +130,10 @@ def own(config: Config) -> Iterator[tuple[RunFolder, Config]]:
     """
     validate(config)
     path = Path(config.output_dir) / config.name
+    folder = RunFolder(path)
+    if not distributed.is_main():
+        yield folder, distributed.main_first(folder.config)
+        return
     while True:
         path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path / ".lock")
@@ -140,12 +148,11 @@ def own(config: Config) -> Iterator[tuple[RunFolder, Config]]:
         lock.release()
         log.info("fresh=true: the old run is now %s", aside)
     try:
-        folder = RunFolder(path)
         if (path / "config.yaml").exists():
             config = _agree(folder.config(), config, path)
         else:
             config = replace(config, precision=resolve_precision(config.precision, resolve_device(config.device)))
-        folder.write_config(replace(config, fresh=False))
+        distributed.main_first(lambda: folder.write_config(replace(config, fresh=False)))
         with _log_file(path / "run.log"):
             try:
                 yield folder, config

@@ -10,8 +10,9 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
+from nmt import distributed
 from nmt.config import ProgressStyle, TrackingConfig
 from nmt.files import read_json_lines, write_text_atomic
 from nmt.text import format_time
@@ -26,16 +27,19 @@ class Tracker:
     """``metrics.jsonl`` and TensorBoard event files of a run, in which every step stands once, whatever was killed and resumed.
 
     What an earlier process wrote about steps after ``resume_step`` is taken back: those steps will be done again. All that was
-    written is on its way to the disk when a call returns, so that killing the process loses nothing.
+    written is on its way to the disk when a call returns, so that killing the process loses nothing. Only the main process writes.
     """
 
     def __init__(self, folder: Path, config: TrackingConfig, resume_step: int) -> None:
+        self._file: TextIO | None = None
+        self._writer: Any = None
+        if not distributed.is_main():
+            return
         path = folder / "metrics.jsonl"
         if path.exists():
             records = [record for record in read_json_lines(path) if record["step"] <= resume_step]
             write_text_atomic(path, "".join(json.dumps(record) + "\n" for record in records))
         self._file = path.open("a", encoding="utf-8")
-        self._writer: Any = None
         if config.tensorboard:
             from torch.utils.tensorboard import SummaryWriter
 
@@ -43,6 +47,8 @@ class Tracker:
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Measurements after a step; in the file, numbers that are not finite are null."""
+        if not self._file:
+            return
         finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
         self._file.write(json.dumps({"step": step, **finite}) + "\n")
         self._file.flush()
@@ -64,7 +70,8 @@ class Tracker:
             self._writer.flush()
 
     def close(self) -> None:
-        self._file.close()
+        if self._file:
+            self._file.close()
         if self._writer:
             self._writer.close()
 

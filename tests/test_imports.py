@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "nmt"
 
-BASE = {"errors", "config", "files", "text", "layout", "operand", "hardware"}
+BASE = {"errors", "config", "files", "text", "layout", "operand", "hardware", "distributed"}
 ALLOWED = {
     "errors": set(),
     "config": {"errors"},
@@ -17,7 +17,8 @@ ALLOWED = {
     "allocator": set(),
     "dropout": set(),
     "operand": set(),
-    "hardware": {"config", "allocator"},
+    "distributed": {"errors"},
+    "hardware": {"config", "allocator", "distributed"},
     "provenance": {"__init__", "hardware"},
     "attention": {"attention", "layout", "dropout", "operand"},
     "models": {"models", "attention", "layout", "dropout", "operand", "config"},

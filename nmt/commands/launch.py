@@ -23,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from nmt import config as options
+from nmt import distributed
 from nmt.config import Config, ConfigError, from_dict, suggestion
 from nmt.errors import RunFailure, UserError
 
@@ -123,7 +124,8 @@ def _sweep_name(name: str, overrides: str) -> str:
 
 
 def _refuse(command: str, message: str) -> int:
-    print(f"nmt {command}: {message}", file=sys.stderr)
+    if distributed.is_main():  # the others have the same settings
+        print(f"nmt {command}: {message}", file=sys.stderr)
     return 2
 
 

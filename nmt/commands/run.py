@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from nmt import distributed
 from nmt.alignment.heatmap import heatmap_png
 from nmt.alignment.report import Sample, read_run, write_report
 from nmt.commands.align import align_text
@@ -21,18 +22,19 @@ from nmt.text import format_time
 
 
 def main(config: Config) -> int:
-    with own(config) as (folder, config):
+    with distributed.process_group(), own(config) as (folder, config):
         if not folder.is_finished(config):
             begun = time.monotonic() - folder.status.get("time_s", 0.0)
-            store = prepare(config.data, config.tokenizer, config.seed)
+            store = distributed.main_first(lambda: prepare(config.data, config.tokenizer, config.seed))
             status = train(folder, config, store)
             folder.update_status(time_s=round(time.monotonic() - begun, 1))
-            if status:
+            if status or not distributed.is_main():
                 return status
             test = store.split("test")
             measure(folder, config, ParallelText(test.source_lines, test.target_lines, test.links))
             folder.update_status(state="finished", limits=limits(config), time_s=round(time.monotonic() - begun, 1))
-        print(done_line(folder))
+        if distributed.is_main():
+            print(done_line(folder))
     return 0
 
 

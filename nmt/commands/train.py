@@ -10,7 +10,8 @@ from types import FrameType
 
 import torch
 
-from nmt.config import Config, ModelKind
+from nmt import distributed
+from nmt.config import Config, ConfigError, ModelKind, ProgressStyle
 from nmt.data.batching import BatchPlan
 from nmt.data.prepare import prepare
 from nmt.data.store import Split, Store
@@ -33,9 +34,9 @@ log = logging.getLogger(__name__)
 
 
 def main(config: Config) -> int:
-    with own(config) as (folder, config):
-        status = train(folder, config, prepare(config.data, config.tokenizer, config.seed))
-        if status == 0:
+    with distributed.process_group(), own(config) as (folder, config):
+        status = train(folder, config, distributed.main_first(lambda: prepare(config.data, config.tokenizer, config.seed)))
+        if status == 0 and distributed.is_main():
             reached = folder.status
             print(f"TRAINED step={reached['step']} run={folder.path} time={reached['training_time']} stop={reached['stop']}")
     return status
@@ -48,6 +49,11 @@ def train(folder: RunFolder, config: Config, store: Store) -> int:
     """
     if config.threads:
         torch.set_num_threads(config.threads)
+    if config.train.microbatches % distributed.world_size():
+        raise ConfigError(
+            f"`train.microbatches` must be a multiple of the number of processes ({distributed.world_size()}), "
+            f"which share them, but is {config.train.microbatches}"
+        )
     device = resolve_device(config.device)
     folder.keep_data(store)
     folder.update_status(state="training", **provenance(device))
@@ -66,14 +72,14 @@ def train(folder: RunFolder, config: Config, store: Store) -> int:
             build_updater(config, store.split("train"), store.tokenizer.vocab_size, device), config.train.profile_updates, trace
         )
         log.info("where an update goes; its trace is %s\n%s", trace, format_profile(times))
-    with _stop_on_signal(trainer) as received, trainer.progress:
+    with _stop_on_signal(trainer), trainer.progress:
         reason = trainer.train()
     trainer.tracker.close()
     state = trainer.state
     folder.update_status(
         state="trained" if reason else "stopped",
         step=state.step,
-        stop=reason or signal.Signals(received[0]).name,
+        stop=reason or signal.Signals(trainer.stop_signal).name,
         training_time=format_time(state.elapsed_s),
         training_s=round(state.elapsed_s, 1),
         best={"step": state.best_step, config.train.metric.name: state.best_score},
@@ -81,7 +87,7 @@ def train(folder: RunFolder, config: Config, store: Store) -> int:
     if reason:
         return 0
     log.info("stopped at step %d; the same command goes on from there", state.step)
-    return 128 + received[0]
+    return 128 + trainer.stop_signal
 
 
 def build_trainer(folder: RunFolder, config: Config, store: Store, device: torch.device) -> Trainer:
@@ -99,7 +105,7 @@ def build_trainer(folder: RunFolder, config: Config, store: Store, device: torch
         checkpoints=folder.checkpoints,
         validate=Validation(objective, translator, store.split("dev"), tracker, config),
         tracker=tracker,
-        progress=Progress(config.tracking.progress),
+        progress=Progress(config.tracking.progress if distributed.is_main() else ProgressStyle.plain),
         config=config.train,
     )
     if checkpoint:
@@ -132,20 +138,20 @@ def build_updater(config: Config, split: Split, vocab_size: int, device: torch.d
 
 
 @contextmanager
-def _stop_on_signal(trainer: Trainer) -> Iterator[list[int]]:
-    """While the block runs, the first SIGINT or SIGTERM asks the trainer to stop after its update; a second one kills."""
-    received: list[int] = []
+def _stop_on_signal(trainer: Trainer) -> Iterator[None]:
+    """While the block runs, SIGINT or SIGTERM asks the trainer to stop after its update; the same one again kills.
+
+    After the other one it goes on stopping, because torchrun answers an interrupt, which reaches its processes too, with a SIGTERM to each.
+    """
 
     def handle(number: int, _: FrameType | None) -> None:
-        received.append(number)
-        trainer.stop_requested = True
-        for other in before:
-            signal.signal(other, signal.SIG_DFL)
+        trainer.stop_signal = trainer.stop_signal or number
+        signal.signal(number, signal.SIG_DFL)
         log.info("%s: stopping after this update", signal.Signals(number).name)
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield received
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 import torch
 
+from nmt import distributed
 from nmt.config import Metric, TrainConfig, seconds
 from nmt.errors import RunFailure
 from nmt.hardware import count_flops, matmul_peak
@@ -47,7 +48,9 @@ class TrainingState:
 class Trainer:
     """Makes updates until a limit is reached; logs, validates and saves on the way.
 
-    ``max_bad_steps`` updates in a row whose gradient is not finite end training. Sums are read once a logging interval.
+    ``max_bad_steps`` updates in a row whose gradient is not finite end training. Sums are read once a logging interval. ``stop_signal`` is
+    set from outside, by number, to end training after an update. All processes agree on time and
+    signal before every update; the main one logs, validates and saves.
     """
 
     def __init__(
@@ -64,7 +67,7 @@ class Trainer:
         self.tracker, self.progress, self.config = tracker, progress, config
         self.state = TrainingState()
         self.max_time_s = seconds(config.max_time)
-        self.stop_requested = False
+        self.stop_signal = 0
         self._flops_per_position: float | None = None
         self._peak = 0.0
 
@@ -80,10 +83,10 @@ class Trainer:
         """Go on from a checkpoint whose weights the model already has."""
         self.update.optimizer.load_state_dict(checkpoint.optimizer)
         self.state = TrainingState(**checkpoint.meta["state"])
-        self.update.sums = Sums.of(self.state.interval, self.update.device)
+        self.update.sums = Sums.of(self.state.interval if distributed.is_main() else [], self.update.device)
 
     def train(self) -> str | None:
-        """Train to the first limit and say which one it was; None where :attr:`stop_requested` ended it, after saving.
+        """Train to the first limit and say which one it was; None where :attr:`stop_signal` ended it, after saving.
 
         Raises:
             TrainingError: too many updates in a row were not finite.
@@ -92,8 +95,12 @@ class Trainer:
         state = self.state
         started = time.monotonic() - state.elapsed_s
         self.objective.train()
-        while not (reason := self.stop_reason()):
-            if self.stop_requested:
+        while True:
+            state.elapsed_s, stop_signal = distributed.maxima(time.monotonic() - started, self.stop_signal)
+            if reason := self.stop_reason():
+                break
+            if stop_signal:
+                self.stop_signal = int(stop_signal)
                 self._save()
                 return None
             if self._flops_per_position is None:
@@ -105,7 +112,6 @@ class Trainer:
                 self._log()
             if state.step % self.config.validate_every == 0:
                 self._validate_and_save()
-            state.elapsed_s = time.monotonic() - started
         if state.validated_step != state.step:
             self._validate_and_save()
         return reason
@@ -127,20 +133,23 @@ class Trainer:
         """Make an update, and find out what its positions cost and what the machine can do."""
         before = self.update.sums.positions
         flops = count_flops(lambda: self.update(self.state.step))
-        self._flops_per_position = flops / (self.update.sums.positions - before)
-        self._peak = matmul_peak(self.update.device, self.update.precision)
+        self._flops_per_position = flops / max(self.update.sums.positions - before, 1.0)
+        self._peak = matmul_peak(self.update.device, self.update.precision) * distributed.world_size()
 
     def _log(self) -> None:
         """Write the means of the interval and begin the next one; the only place that waits for the device."""
         config, step = self.config, self.state.step
         begun = time.monotonic()
-        sums = Sums.of(self.update.sums.tolist(), torch.device("cpu"))
+        sums = Sums.of(self.update.sums.over_processes(), torch.device("cpu"))
+        self.update.sums = Sums.zero(self.update.device)
         sums.busy_s += time.monotonic() - begun
         if (bad_in_a_row := int(self.update.bad_in_a_row)) >= config.max_bad_steps:
             raise TrainingError(
                 f"step {step}: the gradients of {bad_in_a_row} updates in a row were not finite "
                 f"(`train.max_bad_steps` is {config.max_bad_steps}); a lower `optim.learning_rate` may help"
             )
+        if not distributed.is_main():
+            return
         good = max(config.log_every - float(sums.bad), 1.0)
         tokens_per_s = sums.tokens / sums.busy_s
         values = {
@@ -169,7 +178,6 @@ class Trainer:
             },
             self._fraction_done(),
         )
-        self.update.sums = Sums.zero(self.update.device)
 
     def _fraction_done(self) -> float | None:
         """How far training is towards the limit that comes first, patience apart, which nobody can foresee."""
@@ -184,7 +192,7 @@ class Trainer:
     def _validate_and_save(self) -> None:
         state = self.state
         self.objective.eval()
-        scores = self.validate(state.step)
+        scores = distributed.from_main(lambda: self.validate(state.step))
         self.objective.train()
         self.tracker.scalars(state.step, {name.replace("_", "/", 1): value for name, value in scores.items()})
         score = scores["dev_bleu"] if self.config.metric is Metric.bleu else -scores["dev_nll"]
@@ -197,7 +205,9 @@ class Trainer:
 
     def _save(self) -> None:
         state = self.state
-        state.interval = self.update.sums.tolist()
+        state.interval = self.update.sums.over_processes()
+        if not distributed.is_main():
+            return
         self.checkpoints.save(
             state.step,
             self.objective.model,

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.autograd.profiler import record_function
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
+from nmt import distributed
 from nmt.config import Precision
 from nmt.data.batching import Batch, BatchPlan, make_batch
 from nmt.data.store import Split
@@ -30,8 +31,9 @@ def microbatch_seed(seed: int, step: int, microbatch: int) -> int:
 class Updater:
     """Makes the updates of a plan, by number, and adds up in ``sums`` what is to be known of them.
 
-    The gradient of an update is that of the summed loss of all its micro-batches over all their real target tokens. An update whose
-    gradient is not finite changes nothing. Norm, losses and the finite flag stay on the device, so that nothing waits for it.
+    The gradient of an update is that of the summed loss of all its micro-batches over all their real target tokens, however many
+    processes share them: each makes every ``world_size``-th. An update whose gradient is not finite changes nothing. Norm, losses and the
+    finite flag stay on the device, so that nothing waits for it.
     """
 
     def __init__(
@@ -61,13 +63,14 @@ class Updater:
         microbatches = self.plan.update(step)
         num_tokens = sum(self.plan.num_tokens(microbatch) for microbatch in microbatches)
         self.sums.data_s += time.monotonic() - begun
-        for m, microbatch in enumerate(microbatches):
+        for m in range(distributed.rank(), len(microbatches), distributed.world_size()):
             torch.manual_seed(microbatch_seed(self.seed, step, m))
             made = time.monotonic()
             with record_function("data"):
-                batch = make_batch(self.split, microbatch, packed=self.packed).to(self.device)
+                batch = make_batch(self.split, microbatches[m], packed=self.packed).to(self.device)
             self.sums.data_s += time.monotonic() - made
             self.backward(batch, num_tokens)
+        self._sum_gradients()
         self._change_weights(step)
         self.sums.busy_s += time.monotonic() - begun
 
@@ -82,6 +85,14 @@ class Updater:
         self.sums.real_positions += batch.source_layout.num_tokens + losses.num_tokens
         self.sums.positions += batch.source_layout.num_positions + batch.target_layout.num_positions
         self.sums.target_positions += batch.target_layout.num_positions
+
+    def _sum_gradients(self) -> None:
+        if distributed.world_size() == 1:
+            return
+        for parameter in self._parameters:  # the last update of an epoch may have no micro-batch for this process
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        distributed.sum_in_place([p.grad for p in self._parameters if p.grad is not None])
 
     def _change_weights(self, step: int) -> None:
         norm = get_total_norm([p.grad for p in self._parameters if p.grad is not None])
@@ -101,7 +112,7 @@ class Updater:
 
 @dataclass(slots=True)
 class Sums:
-    """Sums over updates, in float64: those of the device there, the others on the CPU.
+    """Sums over the updates of this process, in float64: those of the device there, the others on the CPU.
 
     Attributes:
         loss, nll: over all real target tokens.
@@ -137,6 +148,11 @@ class Sums:
         loss, nll, norm, bad = torch.zeros(4, dtype=torch.float64, device=device)
         return Sums(loss, nll, norm, bad)
 
-    def tolist(self) -> list[float]:
-        """All of them as numbers; waits for the device."""
-        return [float(getattr(self, name)) for name in self.__slots__]
+    def over_processes(self) -> list[float]:
+        """All of them as numbers, summed over the processes, but for what is the same in all of them; waits for the device."""
+        same = {"norm", "bad", "busy_s", "data_s"} if not distributed.is_main() else set()
+        values = torch.tensor(
+            [0.0 if name in same else float(getattr(self, name)) for name in self.__slots__], dtype=torch.float64
+        )
+        distributed.sum_in_place([values])
+        return values.tolist()

@@ -48,7 +48,7 @@ def nmt(monkeypatch, capsys, tmp_path):
             "`model=transformr` does not exist; there are bahdanau, luong, transformer; did you mean `transformer`?",
         ),
         (["experiment=quikstart"], "did you mean `quickstart`?"),
-        (["optim.kind=adm"], "`optim.kind` must be one of adam, adamw, but is 'adm'; did you mean `adam`?"),
+        (["optim.kind=adm"], "`optim.kind` must be one of adam, adamw, muon, but is 'adm'; did you mean `adam`?"),
         (["+model.typo=1"], "`model.typo` is not a setting"),
         (["model=luong", "model.num_heads=3"], "`model.num_heads` is not a setting"),
         (["train.max_steps=soon"], "`train.max_steps`: Value 'soon'"),

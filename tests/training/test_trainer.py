@@ -83,7 +83,7 @@ def run_until(trainer, step):
 
     def watched(number):
         if number + 1 == step:
-            trainer.stop_requested = True
+            trainer.stop_signal = 15
         return schedule(number)
 
     update.schedule = watched

@@ -1,0 +1,150 @@
+"""Several processes under torchrun: they train what one does, end together, and go on together."""
+
+import json
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from nmt import distributed
+from nmt.commands import train
+from nmt.config import OptimConfig, TrainConfig, to_dict
+from nmt.data.batching import BatchPlan
+from nmt.data.prepare import prepare
+from nmt.run_folder import RunFolder
+
+PROGRAM = """
+import logging, os, sys, yaml
+from nmt import distributed
+from nmt.commands import train
+from nmt.commands.launch import _refuse
+from nmt.config import Config, ConfigError, from_dict
+from nmt.training.update import Updater
+
+logging.basicConfig(level="INFO")
+path, number = sys.argv[1:]
+make_update = Updater.__call__
+
+def interrupted(self, step):
+    if step == 3 and distributed.rank() == 1 and int(number):
+        os.kill(os.getpid(), int(number))
+    make_update(self, step)
+
+Updater.__call__ = interrupted
+with open(path) as file:
+    config = from_dict(Config, yaml.safe_load(file))
+try:
+    sys.exit(train.main(config))
+except ConfigError as error:
+    sys.exit(_refuse("train", str(error)))
+"""
+"""Trains; process 1 is sent signal ``number`` during its fourth update."""
+
+
+@pytest.fixture
+def config(run_config, family_config):
+    """Seven updates of up to six micro-batches, with dropout."""
+    names = ("dropout", "embedding_dropout", "output_dropout")
+    model = replace(family_config, **{name: 0.2 for name in names if hasattr(family_config, name)})
+    # the gradient of a key's bias is 0 but for rounding, which Adam without a large eps would make as large as any other
+    return run_config(
+        model,
+        optim=OptimConfig(learning_rate=3e-3, eps=1e-4),
+        train=TrainConfig(max_steps=7, max_tokens=256, microbatches=6, validate_every=7, log_every=2),
+    )
+
+
+@pytest.fixture
+def torchrun(tmp_path):
+    """Train in ``world_size`` processes, with a signal for one of them or with none."""
+
+    def start(config, world_size, number=0):
+        (tmp_path / "program.py").write_text(PROGRAM)
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump(to_dict(config)))
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={world_size}"]
+        return subprocess.run(
+            [*command, str(tmp_path / "program.py"), str(tmp_path / "config.yaml"), str(number)],
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    return start
+
+
+def weights(config):
+    folder = RunFolder(Path(config.output_dir) / config.name)
+    return load_file(folder.checkpoints.folder / "step-00000007" / "model.safetensors")
+
+
+def metrics(config):
+    """Records, without what the clock says."""
+    lines = (Path(config.output_dir) / config.name / "metrics.jsonl").read_text().splitlines()
+    clock = ("train/tokens_per_s", "train/data_wait", "train/mfu")
+    return [{name: value for name, value in json.loads(line).items() if name not in clock} for line in lines]
+
+
+def test_processes_train_what_one_does(config, torchrun):
+    store = prepare(config.data, config.tokenizer, config.seed)
+    lengths = store.split("train").source_lengths, store.split("train").target_lengths
+    plan = BatchPlan(*lengths, max_tokens=256, microbatches=6, seed=config.seed)
+    updates = [len(plan.update(step)) for step in range(7)]
+    assert {6} < set(updates)
+    assert min(updates) < 3  # some process has nothing to do then
+    assert train.main(config) == 0
+    alone = weights(config), metrics(config)
+    for world_size in (2, 3):
+        group = replace(config, name=f"group{world_size}")
+        result = torchrun(group, world_size)
+        assert result.returncode == 0, result.stderr
+        assert result.stdout.count("TRAINED step=7") == 1
+        assert result.stderr.count("updates an epoch") == 1
+        assert RunFolder(Path(group.output_dir) / group.name).status["hardware"]["processes"] == world_size
+        for name, value in weights(group).items():
+            torch.testing.assert_close(value, alone[0][name], rtol=1e-4, atol=1e-5)
+        for mine, theirs in zip(metrics(group), alone[1], strict=True):
+            assert mine == pytest.approx(theirs, rel=1e-4)
+
+
+@pytest.mark.parametrize("family_config", ["transformer-pre-three_way"], ids=str, indirect=True)
+def test_a_group_that_lost_a_process_goes_on_as_if_undisturbed(config, torchrun):
+    whole = replace(config, name="whole")
+    assert torchrun(whole, 2).returncode == 0
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        part = replace(config, name=number.name)
+        result = torchrun(part, 2, number)
+        assert result.returncode != 0
+        status = RunFolder(Path(part.output_dir) / part.name).status
+        if number is signal.SIGTERM:  # every process stops after the update, and it is saved
+            assert (status["state"], status["step"], status["stop"]) == ("stopped", 4, "SIGTERM")
+        else:
+            assert "another process ended" in result.stderr
+            assert status["state"] == "failed"
+        assert torchrun(part, 2).returncode == 0
+        assert all(torch.equal(value, weights(whole)[name]) for name, value in weights(part).items())
+        assert metrics(part) == metrics(whole)
+
+
+@pytest.mark.parametrize("family_config", ["transformer-pre-three_way"], ids=str, indirect=True)
+def test_unequal_work_is_refused_once(config, torchrun):
+    result = torchrun(replace(config, train=replace(config.train, microbatches=3)), 2)
+    assert result.returncode != 0
+    message = "`train.microbatches` must be a multiple of the number of processes (2), which share them, but is 3"
+    assert result.stderr.count(message) == 1
+
+
+def test_one_process_is_a_group_of_its_own():
+    with distributed.process_group():
+        assert (distributed.rank(), distributed.world_size(), distributed.is_main()) == (0, 1, True)
+        assert distributed.maxima(3.0, -1.0) == [3.0, -1.0]
+        assert distributed.main_first(lambda: 5) == 5
+        assert distributed.from_main(lambda: {"a": 1.0}) == {"a": 1.0}
+        values = torch.tensor([1.0, 2.0])
+        distributed.sum_in_place([values])
+        assert values.tolist() == [1.0, 2.0]
