@@ -102,7 +102,7 @@ def maxima(*values: float) -> list[float]:
     return greatest.tolist()
 
 
-def from_main(call: Callable[[], dict[str, float]]) -> dict[str, float]:
+def from_main(call: Callable[[], float]) -> float:
     """What ``call`` gives in the main process, which alone calls it.
 
     Raises:
@@ -110,10 +110,9 @@ def from_main(call: Callable[[], dict[str, float]]) -> dict[str, float]:
     """
     if world_size() == 1:
         return call()
-    values: list[dict[str, float] | None] = [call() if is_main() else None]
-    _exchange(lambda: dist.broadcast_object_list(values))
-    assert values[0] is not None
-    return values[0]
+    value = torch.tensor(call() if is_main() else 0.0, dtype=torch.float64)
+    _exchange(lambda: dist.broadcast(value, 0))
+    return value.item()
 
 
 def _under_torchrun() -> bool:

@@ -1,6 +1,7 @@
 """How fast does a run train? ``python scripts/bench_train.py [--updates 40] [--warmup 10] [any option of nmt train]``.
 
-Prints one line of JSON. Only updates are timed (batches, forward, backward, clipping, optimiser), not validation or saving.
+Prints one line of JSON. Only updates are timed (batches, forward, backward, clipping, optimiser), not validation or saving. Under
+``torchrun`` the processes are timed together; the memory is that of one.
 """
 
 from __future__ import annotations
@@ -13,28 +14,34 @@ from typing import Any
 
 import torch
 
+from nmt import distributed
 from nmt.allocator import keep_freed_memory
+from nmt.config import Config
 from nmt.hardware import count_flops, describe, matmul_peak, resolve_device, resolve_precision
 from nmt.training.update import Sums, Updater
 
 
 def measure(update: Updater, updates: int, warmup: int) -> dict[str, Any]:
-    """Real and computed positions a second, and the share of the machine's matrix-product peak that real ones account for."""
+    """Real and computed positions a second, and the share of the machine's matrix-product peak that real ones account for.
+
+    All processes of a group call it; what they make together is counted.
+    """
     device = update.device
     update.objective.train()
     flops = count_flops(lambda: update(0))
-    flops_per_position = flops / update.sums.positions
+    flops_per_position = flops / max(update.sums.positions, 1.0)
     for step in range(1, warmup + 1):
         update(step)
     update.sums = Sums.zero(device)
     _wait(device)
+    distributed.maxima(0.0)  # begin together
     begun = time.perf_counter()
     for step in range(warmup + 1, warmup + 1 + updates):
         update(step)
     _wait(device)
     seconds = time.perf_counter() - begun
-    sums = update.sums
-    peak = matmul_peak(device, update.precision)
+    sums = Sums.of(update.sums.over_processes(), torch.device("cpu"))
+    peak = matmul_peak(device, update.precision) * distributed.world_size()
     memory = torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else _resident_mib()
     return {
         "target_tokens_per_s": round(sums.tokens / seconds, 1),
@@ -68,21 +75,27 @@ def main() -> None:
     keep_freed_memory()
     from nmt.cli import conf_dir  # here, so that `measure` needs torch and the package alone
     from nmt.commands.launch import compose
-    from nmt.commands.train import build_updater
-    from nmt.data.prepare import prepare
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--updates", type=int, default=40)
     parser.add_argument("--warmup", type=int, default=10)
     arguments, overrides = parser.parse_known_args()
-    config = compose("train", overrides, conf_dir())
+    with distributed.process_group():
+        measured = _measure_run(compose("train", overrides, conf_dir()), arguments.updates, arguments.warmup)
+    if distributed.is_main():
+        print(json.dumps({"work": " ".join(overrides), **measured}))
+
+
+def _measure_run(config: Config, updates: int, warmup: int) -> dict[str, Any]:
+    from nmt.commands.train import build_updater
+    from nmt.data.prepare import prepare
+
     if config.threads:
         torch.set_num_threads(config.threads)
     device = resolve_device(config.device)
     config.precision = resolve_precision(config.precision, device)
-    store = prepare(config.data, config.tokenizer, config.seed)
-    update = build_updater(config, store.split("train"), store.tokenizer.vocab_size, device)
-    print(json.dumps({"work": " ".join(overrides), **measure(update, arguments.updates, arguments.warmup)}))
+    store = distributed.main_first(lambda: prepare(config.data, config.tokenizer, config.seed))
+    return measure(build_updater(config, store.split("train"), store.tokenizer.vocab_size, device), updates, warmup)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ Put a link named ``run_nmt.py`` to this file beside the other ``run_*.py``, and 
 model: Transformer 3+3 layers, 256, 4 heads, feed-forward 1024, dropout 0.1 everywhere the others have it (embeddings, sub-layers,
 attention weights, inside the feed-forward), or ``--model rnn``, a bidirectional LSTM of 2 x 256 and an LSTM of 512 with Luong's
 general attention and input feeding, embeddings 512; three-way tied embeddings, label smoothing 0.1, Adam, gradients clipped to 1.
+Under ``torchrun`` the tokens of a batch are shared among its processes.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 import torch
 from bench_train import measure
 
+from nmt import distributed
 from nmt.allocator import keep_freed_memory
 from nmt.cli import conf_dir
 from nmt.commands.launch import compose
@@ -60,10 +62,12 @@ def main() -> None:
     arguments = parser.parse_args()
     peers = Path(os.environ.get("PEERS", Path.home() / "peers"))
     folder = Path(os.environ.get("PEER_DATA", peers / "data" / "m30k"))
-    settings = [f"train.max_tokens={arguments.batch_tokens}", "optim.learning_rate=5e-4", f"precision={arguments.precision}"]
+    processes = distributed.world_size()
+    settings = [f"train.max_tokens={arguments.batch_tokens // processes}", f"train.microbatches={processes}"]
+    settings += ["optim.learning_rate=5e-4", f"precision={arguments.precision}"]
     config = compose("train", MODELS[arguments.model] + settings, conf_dir())
-    torch.set_num_threads(arguments.threads)
-    with tempfile.TemporaryDirectory() as work:
+    torch.set_num_threads(arguments.threads // processes)
+    with distributed.process_group(), tempfile.TemporaryDirectory() as work:
         split, vocab_size = read_pieces(folder, Path(work))
         update = build_updater(config, split, vocab_size, torch.device("cpu"))
         measured = measure(update, arguments.updates, arguments.warmup)
@@ -78,7 +82,8 @@ def main() -> None:
         "max_rss_mib": measured["memory_mib"],
         **measured,
     }
-    print(json.dumps(line))
+    if distributed.is_main():
+        print(json.dumps(line))
 
 
 if __name__ == "__main__":

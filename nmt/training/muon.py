@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from nmt import distributed
+
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 """Coefficients of Jordan et al. 2024: five steps bring singular values of 0.01 to 1 between about 0.7 and 1.2, not to 1."""
 
@@ -57,8 +59,20 @@ class Muon(torch.optim.AdamW):
         for (rows, columns), pairs in alike.items():
             size = torch.where(bad, 0.0, lr * 0.2 * max(rows, columns) ** 0.5)
             shrink = torch.where(bad, 1.0, 1 - lr * weight_decay)
-            for (part, _), update in zip(pairs, orthogonal(torch.stack([direction for _, direction in pairs])), strict=True):
+            updates = _orthogonal_shared(torch.stack([direction for _, direction in pairs]))
+            for (part, _), update in zip(pairs, updates, strict=True):
                 part.mul_(shrink).sub_(update * size)
+
+
+def _orthogonal_shared(matrices: Float[Tensor, "N M K"]) -> Float[Tensor, "N M K"]:
+    """:func:`orthogonal`, each process for its share: for a narrow model it takes a fifth as long as the gradients themselves."""
+    if distributed.world_size() == 1:
+        return orthogonal(matrices)
+    updates = torch.zeros_like(matrices)
+    mine = slice(distributed.rank(), None, distributed.world_size())
+    updates[mine] = orthogonal(matrices[mine])
+    distributed.sum_in_place([updates])
+    return updates
 
 
 def squares(matrix: Float[Tensor, "M K"]) -> tuple[Tensor, ...]:

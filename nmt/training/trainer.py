@@ -191,17 +191,22 @@ class Trainer:
 
     def _validate_and_save(self) -> None:
         state = self.state
-        self.objective.eval()
-        scores = distributed.from_main(lambda: self.validate(state.step))
-        self.objective.train()
-        self.tracker.scalars(state.step, {name.replace("_", "/", 1): value for name, value in scores.items()})
-        score = scores["dev_bleu"] if self.config.metric is Metric.bleu else -scores["dev_nll"]
+        score = distributed.from_main(self._score)
         state.validated_step = state.step
         state.validations_since_best += 1
         if np.isfinite(score) and (state.best_score is None or score > state.best_score):
             state.best_score, state.best_step, state.validations_since_best = score, state.step, 0
-        log.info("step %d: %s", state.step, " ".join(f"{name}={value:.4g}" for name, value in scores.items()))
         self._save()
+
+    def _score(self) -> float:
+        """Validate, write the scores down, and give the one that decides which checkpoint is the best."""
+        step = self.state.step
+        self.objective.eval()
+        scores = self.validate(step)
+        self.objective.train()
+        self.tracker.scalars(step, {name.replace("_", "/", 1): value for name, value in scores.items()})
+        log.info("step %d: %s", step, " ".join(f"{name}={value:.4g}" for name, value in scores.items()))
+        return scores["dev_bleu"] if self.config.metric is Metric.bleu else -scores["dev_nll"]
 
     def _save(self) -> None:
         state = self.state
