@@ -89,5 +89,7 @@ def orthogonal(matrices: Float[Tensor, "N M K"], steps: int = 5) -> Float[Tensor
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     for _ in range(steps):
         gram = x @ x.mT
-        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+        polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        polynomial.diagonal(dim1=1, dim2=2).add_(a)
+        x = polynomial @ x  # a X + b G X + c G G X
     return x.mT if tall else x
