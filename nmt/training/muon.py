@@ -36,7 +36,14 @@ class Muon(torch.optim.AdamW):
         super().__init__(groups, **adamw)
         self.orthogonal, self.momentum = set(orthogonal), momentum
 
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
+    def step(self, closure: Any = None) -> Any:
+        """Change all parameters that have a gradient; matrices lose theirs.
+
+        Raises:
+            ValueError: a closure was given; gradients are made before.
+        """
+        if closure is not None:
+            raise ValueError("Muon takes no closure: gradients are made before the step")
         bad = getattr(self, "found_inf", torch.zeros(())).bool()
         for group in self.param_groups:
             matrices = [p for p in group["params"] if p in self.orthogonal and p.grad is not None]
@@ -81,15 +88,18 @@ def squares(matrix: Float[Tensor, "M K"]) -> tuple[Tensor, ...]:
     return matrix.chunk(rows // columns) if rows % columns == 0 else (matrix,)
 
 
-def orthogonal(matrices: Float[Tensor, "N M K"], steps: int = 5) -> Float[Tensor, "N M K"]:
-    """About U V^T of the singular value decomposition U S V^T of each matrix, by Newton-Schulz iteration; zero for zero."""
+def orthogonal(matrices: Float[Tensor, "N M K"]) -> Float[Tensor, "N M K"]:
+    """About U V^T of the singular value decomposition U S V^T of each matrix; zero for zero.
+
+    Five Newton-Schulz steps (Jordan et al. 2024).
+    """
     a, b, c = NEWTON_SCHULZ
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if tall else matrices
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
-    for _ in range(steps):
+    for _ in range(5):
         gram = x @ x.mT
         polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
         polynomial.diagonal(dim1=1, dim2=2).add_(a)
-        x = polynomial @ x  # a X + b G X + c G G X
+        x = torch.bmm(polynomial, x)  # a X + b G X + c G G X
     return x.mT if tall else x

@@ -49,8 +49,8 @@ class Trainer:
     """Makes updates until a limit is reached; logs, validates and saves on the way.
 
     ``max_bad_steps`` updates in a row whose gradient is not finite end training. Sums are read once a logging interval. ``stop_signal`` is
-    set from outside, by number, to end training after an update. All processes agree on time and
-    signal before every update; the main one logs, validates and saves.
+    set from outside, by number, to end training after an update. All processes agree on time and signal before every update; the main
+    one logs, validates and saves.
     """
 
     def __init__(
