@@ -61,7 +61,7 @@ def launch(command: str, conf: Path) -> int:
 
     name = "config" if schema is Config else command
     try:
-        if {"-m", "--multirun"} & set(sys.argv) and "WORLD_SIZE" in os.environ:
+        if {"-m", "--multirun"} & set(sys.argv) and distributed.world_size() > 1:
             raise ConfigError("`-m` starts runs one after the other and cannot be used under torchrun")
         hydra.main(version_base="1.3", config_path=str(conf), config_name=name)(task)()
     except UserError as error:

@@ -172,6 +172,8 @@ def test_a_sweep_names_its_runs(nmt, monkeypatch):
 
 
 def test_no_sweeps_under_torchrun(nmt, monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "2")
     status, _, err = nmt("run", "-m", "seed=1,2")
     assert status == 2
