@@ -296,6 +296,7 @@ class TrainConfig:
     ``max_tokens`` bounds the padded positions of either side of a micro-batch; ``microbatches`` of them make an update.
     ``max_time`` is training time over all resumes, in seconds or as ``90s``, ``20m``, ``1h30m``. ``patience`` counts validations
     without a better ``metric``. ``keep_last`` checkpoints stay beside the best; ``average_last`` of them are averaged at the end.
+    Checkpoints are written after validations, at the end, and, where ``save_every`` is given, after every so many updates.
     ``profile_updates`` of a copy of the model are made and profiled before training begins.
     """
 
@@ -306,6 +307,7 @@ class TrainConfig:
     max_tokens: int = 4_096
     microbatches: int = 1
     validate_every: int = 500
+    save_every: int | None = None
     log_every: int = 50
     metric: Metric = Metric.bleu
     keep_last: int = 3
@@ -520,32 +522,25 @@ def validate(config: Config) -> None:
     Raises:
         ConfigError: the first rule that is broken.
     """
-    train, search, model = config.train, config.search, config.model
-    if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", config.name) or config.name.startswith("."):
-        raise ConfigError(
-            f"`name` must be 1 to 64 letters, digits, `.`, `_` or `-` and not begin with `.`, but is {config.name!r}"
-        )
+    train, model = config.train, config.model
+    validate_name(config.name)
+    validate_search(config.search)
     at_least_one = {
         "train.max_tokens": train.max_tokens,
         "train.microbatches": train.microbatches,
         "train.validate_every": train.validate_every,
+        "train.save_every": train.save_every or 1,
         "train.log_every": train.log_every,
         "train.keep_last": train.keep_last,
         "train.average_last": train.average_last,
         "train.max_bad_steps": train.max_bad_steps,
         "loss.chunk_size": config.loss.chunk_size,
-        "search.beam_size": search.beam_size,
-        "search.max_sentences": search.max_sentences,
     }
-    for key, number in at_least_one.items():
-        if number < 1:
-            raise ConfigError(f"`{key}` must be at least 1, but is {number}")
+    _validate_counts(at_least_one)
     if config.precision is Precision.int8:
         raise ConfigError("`precision=int8` is for `nmt translate` and `nmt evaluate`; a run is trained in fp32 or bf16")
     if not 0 <= config.loss.label_smoothing < 1:
         raise ConfigError(f"`loss.label_smoothing` must be at least 0 and below 1, but is {config.loss.label_smoothing}")
-    if search.length_penalty < 0:
-        raise ConfigError(f"`search.length_penalty` must be at least 0, but is {search.length_penalty}")
     if train.average_last > train.keep_last:
         raise ConfigError(
             f"`train.average_last` must be at most `train.keep_last` ({train.keep_last}), but is {train.average_last}"
@@ -563,6 +558,33 @@ def validate(config: Config) -> None:
             raise ConfigError(f"`model.model_dim` must be even (sine and cosine positions), but is {model.model_dim}")
     if isinstance(model, RecurrentConfig) and model.hidden_dim % 2:
         raise ConfigError(f"`model.hidden_dim` must be even (two directions of the encoder), but is {model.hidden_dim}")
+
+
+def validate_name(name: str) -> None:
+    """Check the name of a folder that a run or one of its commands makes.
+
+    Raises:
+        ConfigError: it is too long, or could lead elsewhere.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", name) or name.startswith("."):
+        raise ConfigError(f"`name` must be 1 to 64 letters, digits, `.`, `_` or `-` and not begin with `.`, but is {name!r}")
+
+
+def validate_search(search: SearchConfig) -> None:
+    """Check the settings of a search.
+
+    Raises:
+        ConfigError: the first rule that is broken.
+    """
+    _validate_counts({"search.beam_size": search.beam_size, "search.max_sentences": search.max_sentences})
+    if search.length_penalty < 0:
+        raise ConfigError(f"`search.length_penalty` must be at least 0, but is {search.length_penalty}")
+
+
+def _validate_counts(counts: Mapping[str, int]) -> None:
+    for key, number in counts.items():
+        if number < 1:
+            raise ConfigError(f"`{key}` must be at least 1, but is {number}")
 
 
 def _validate_sizes(values: Mapping[str, Any], path: str) -> None:

@@ -11,12 +11,14 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from nmt.config import ConfigError
 from nmt.errors import RunFailure
 
 T = TypeVar("T")
@@ -26,17 +28,28 @@ class ProcessLost(RunFailure):
     """Another process of the group ended or failed, so that this one cannot go on; that one says why."""
 
 
+PATIENCE = timedelta(days=7)
+"""How long a process waits for the others. The main one may prepare or validate for hours; one that died is noticed at once."""
+
+
 @contextmanager
-def process_group() -> Iterator[None]:
-    """Join the other processes while the block runs: over gloo, and over NCCL for what is on a GPU. Only the main one logs all."""
+def process_group(device: torch.device) -> Iterator[None]:
+    """Join the other processes while the block runs: over gloo, and over NCCL for what is on a GPU. Only the main one logs all.
+
+    Raises:
+        ConfigError: there are more processes on this machine than GPUs.
+    """
     if not _under_torchrun():
         yield
         return
     backend = "gloo"
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    if device.type == "cuda":
+        local_rank, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+        if local_rank >= gpus:
+            raise ConfigError(f"{os.environ['LOCAL_WORLD_SIZE']} processes need as many GPUs, but there are {gpus}")
+        torch.cuda.set_device(local_rank)
         backend = "cpu:gloo,cuda:nccl"
-    dist.init_process_group(backend)
+    dist.init_process_group(backend, timeout=PATIENCE)
     if not is_main():
         logging.getLogger().setLevel(logging.WARNING)
     try:
@@ -123,4 +136,4 @@ def _exchange(call: Callable[[], object]) -> None:
     try:
         call()
     except RuntimeError as error:
-        raise ProcessLost(f"process {rank()}: another process ended: {str(error).splitlines()[0]}") from error
+        raise ProcessLost(f"process {rank()} lost the others; one may have ended: {str(error).splitlines()[0]}") from error

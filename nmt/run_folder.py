@@ -12,7 +12,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from nmt import distributed
-from nmt.config import Config, ConfigError, Precision, Weights, from_dict, to_dict, validate
+from nmt.config import Config, ConfigError, Precision, ScheduleKind, Weights, from_dict, to_dict, validate
 from nmt.data.store import Store
 from nmt.data.tokenizer import Tokenizer
 from nmt.errors import UserError
@@ -47,8 +47,13 @@ FREE_TO_CHANGE = (
     "train.patience",
     "train.keep_last",
     "train.max_bad_steps",
+    "train.save_every",
+    "train.profile_updates",
 )
-"""Settings that may differ when a run goes on, because what it learns does not depend on them: where, how long, how it is shown."""
+"""Settings that may differ when a run goes on, because what it has learnt does not depend on them: where, how long, how it is shown.
+
+``train.max_steps`` is not among them once the learning rate falls towards that step.
+"""
 
 
 class RunError(UserError):
@@ -74,6 +79,11 @@ class RunFolder:
             return {}
         return status
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is anything to go on with; what ended before its first checkpoint leaves nothing that binds the next attempt."""
+        return bool(self.checkpoints.steps()) or "step" in self.status
+
     def update_status(self, **values: Any) -> None:
         if distributed.is_main():
             write_json_atomic(self.path / "status.json", {**self.status, **values})
@@ -98,18 +108,26 @@ class RunFolder:
     def write_config(self, config: Config) -> None:
         write_text_atomic(self.path / "config.yaml", yaml.safe_dump(to_dict(config), sort_keys=False))
 
+    def check_data(self, store: Store) -> None:
+        """Make sure that a store holds the data that the run was begun on.
+
+        Raises:
+            RunError: it holds other data.
+        """
+        known = self.status.get("data")
+        if known is not None and known != store.path.name:
+            raise RunError(
+                f"the data of {self.path} changed: it was begun on {known}, the same settings now give {store.path.name}; "
+                "put the old files back, or train anew (fresh=true moves the old run aside)"
+            )
+
     def keep_data(self, store: Store) -> None:
         """Copy what later commands need of the data: the tokenizer and the cleaning report.
 
         Raises:
             RunError: the run was begun on other data.
         """
-        known = self.status.get("data")
-        if known is not None and known != store.path.name:
-            raise RunError(
-                f"the data of {self.path} changed: it was begun on {known}, the same settings now give {store.path.name}; "
-                "fresh=true moves the old run aside and starts again"
-            )
+        self.check_data(store)
         if not distributed.is_main():
             return
         self.tokenizer_file.parent.mkdir(exist_ok=True)
@@ -148,16 +166,18 @@ def own(config: Config) -> Iterator[tuple[RunFolder, Config]]:
         lock.release()
         log.info("fresh=true: the old run is now %s", aside)
     try:
-        if (path / "config.yaml").exists():
-            config = _agree(folder.config(), config, path)
+        if folder.has_begun:
+            config = _agree(folder, config)
         else:
+            (path / "status.json").unlink(missing_ok=True)
             config = replace(config, precision=resolve_precision(config.precision, resolve_device(config.device)))
         distributed.main_first(lambda: folder.write_config(replace(config, fresh=False)))
         with _log_file(path / "run.log"):
             try:
                 yield folder, config
             except BaseException as error:
-                folder.update_status(state="failed", reason=f"{type(error).__name__}: {error}")
+                with suppress(OSError):  # the disk may be full, which is then what `error` says
+                    folder.update_status(state="failed", reason=f"{type(error).__name__}: {error}")
                 raise
     finally:
         lock.release()
@@ -199,8 +219,9 @@ def limits(config: Config) -> dict[str, Any]:
     return {"max_steps": train.max_steps, "max_epochs": train.max_epochs, "max_time": train.max_time, "patience": train.patience}
 
 
-def _agree(old: Config, new: Config, path: Path) -> Config:
-    """The new settings, if they may take over a run with the old ones."""
+def _agree(folder: RunFolder, new: Config) -> Config:
+    """The new settings, if they may take over what the run has learnt with the old ones."""
+    old, path = folder.config(), folder.path
     if new.precision is Precision.auto:
         new = replace(new, precision=old.precision)
     before, now = _flat(to_dict(old)), _flat(to_dict(new))
@@ -209,6 +230,12 @@ def _agree(old: Config, new: Config, path: Path) -> Config:
         for key in sorted(before.keys() | now.keys())
         if before.get(key) != now.get(key) and not key.startswith(FREE_TO_CHANGE)
     ]
+    decaying = new.schedule.kind is ScheduleKind.warmup_stable_decay and new.train.max_steps != old.train.max_steps
+    if decaying and max(folder.checkpoints.steps(), default=0) > (old.train.max_steps or 0) - old.schedule.decay_steps:
+        changed.append(
+            f"`train.max_steps` was {old.train.max_steps} and is now {new.train.max_steps}, but the learning rate already falls "
+            f"over the last {old.schedule.decay_steps} steps"
+        )
     if changed:
         raise ConfigError(
             f"{path} was begun with other settings: {'; '.join(changed)}. "

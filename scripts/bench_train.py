@@ -17,7 +17,7 @@ import torch
 from nmt import distributed
 from nmt.allocator import keep_freed_memory
 from nmt.config import Config
-from nmt.hardware import count_flops, describe, matmul_peak, resolve_device, resolve_precision
+from nmt.hardware import describe, matmul_peak, resolve_device, resolve_precision
 from nmt.training.update import Sums, Updater
 
 
@@ -28,9 +28,7 @@ def measure(update: Updater, updates: int, warmup: int) -> dict[str, Any]:
     """
     device = update.device
     update.objective.train()
-    flops = count_flops(lambda: update(0))
-    flops_per_position = flops / max(update.sums.positions, 1.0)
-    for step in range(1, warmup + 1):
+    for step in range(warmup + 1):
         update(step)
     update.sums = Sums.zero(device)
     _wait(device)
@@ -51,7 +49,7 @@ def measure(update: Updater, updates: int, warmup: int) -> dict[str, Any]:
         "real_target": round(sums.tokens / sums.target_positions, 4),
         "real_source": round((sums.real_positions - sums.tokens) / (sums.positions - sums.target_positions), 4),
         "peak_gflops": round(peak / 1e9, 1),
-        "share_of_peak": round(flops_per_position * sums.real_positions / seconds / peak, 4),
+        "share_of_peak": round((update.flops_per_position or 0.0) * sums.real_positions / seconds / peak, 4),
         "data_wait": round(sums.data_s / seconds, 4),
         "loss": round(float(sums.loss / sums.tokens), 4),
         "memory_mib": round(memory),
@@ -80,8 +78,9 @@ def main() -> None:
     parser.add_argument("--updates", type=int, default=40)
     parser.add_argument("--warmup", type=int, default=10)
     arguments, overrides = parser.parse_known_args()
-    with distributed.process_group():
-        measured = _measure_run(compose("train", overrides, conf_dir()), arguments.updates, arguments.warmup)
+    config = compose("train", overrides, conf_dir())
+    with distributed.process_group(resolve_device(config.device)):
+        measured = _measure_run(config, arguments.updates, arguments.warmup)
     if distributed.is_main():
         print(json.dumps({"work": " ".join(overrides), **measured}))
 

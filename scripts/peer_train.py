@@ -67,7 +67,7 @@ def main() -> None:
     settings += ["optim.learning_rate=5e-4", f"precision={arguments.precision}"]
     config = compose("train", MODELS[arguments.model] + settings, conf_dir())
     torch.set_num_threads(arguments.threads // processes)
-    with distributed.process_group(), tempfile.TemporaryDirectory() as work:
+    with distributed.process_group(torch.device("cpu")), tempfile.TemporaryDirectory() as work:
         split, vocab_size = read_pieces(folder, Path(work))
         update = build_updater(config, split, vocab_size, torch.device("cpu"))
         measured = measure(update, arguments.updates, arguments.warmup)

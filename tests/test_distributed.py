@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from safetensors.torch import load_file
 
 from nmt import distributed
 from nmt.commands import train
-from nmt.config import ModelKind, OptimConfig, OptimKind, TrainConfig, to_dict
+from nmt.config import ConfigError, ModelKind, OptimConfig, OptimKind, TrainConfig, to_dict
 from nmt.data.batching import BatchPlan
 from nmt.data.prepare import prepare
 from nmt.run_folder import RunFolder
@@ -125,7 +126,7 @@ def test_a_group_that_lost_a_process_goes_on_as_if_undisturbed(config, torchrun)
         if number is signal.SIGTERM:  # every process stops after the update, and it is saved
             assert (status["state"], status["step"], status["stop"]) == ("stopped", 4, "SIGTERM")
         else:
-            assert "another process ended" in result.stderr
+            assert "process 0 lost the others; one may have ended: " in result.stderr
             assert status["state"] == "failed"
         assert torchrun(part, 2).returncode == 0
         assert all(torch.equal(value, weights(whole)[name]) for name, value in weights(part).items())
@@ -140,8 +141,44 @@ def test_unequal_work_is_refused_once(config, torchrun):
     assert result.stderr.count(message) == 1
 
 
+def test_the_command_line_under_torchrun(config, tmp_path):
+    """Stopped by a signal to torchrun itself, then gone on with."""
+    part = replace(config, train=replace(config.train, max_steps=100_000, validate_every=50_000))
+    values = {"output_dir": part.output_dir, "data": "files", "model": "luong", "tracking.tensorboard": "false"}
+    values |= {f"data.{name}": getattr(part.data, name) for name in ("source", "target", "dev_size", "test_size", "store_dir")}
+    values |= {"tokenizer.vocab_size": 30, "model.embedding_dim": 13, "model.hidden_dim": 14, "train.max_epochs": "null"}
+    values |= {"train.max_tokens": 256, "train.microbatches": 2, "train.log_every": 1, "train.validate_every": 50_000}
+    words = [f"{name}={value}" for name, value in values.items()]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "nmt", "train", *words]
+    folder = RunFolder(Path(config.output_dir) / "run")
+    metrics = folder.path / "metrics.jsonl"
+    process = subprocess.Popen([*command, "train.max_steps=100000"], cwd=tmp_path)
+    deadline = time.monotonic() + 60
+    while process.poll() is None and not (metrics.exists() and metrics.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) != 0
+    assert (folder.status["state"], folder.status["stop"]) == ("stopped", "SIGTERM")
+    step = folder.status["step"]
+    assert step == folder.checkpoints.steps()[-1] > 0
+    again = subprocess.run([*command, f"train.max_steps={step + 2}"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.startswith(f"TRAINED step={step + 2} ")
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch):
+    for name, value in (("TORCHELASTIC_RUN_ID", "none"), ("LOCAL_RANK", "1"), ("LOCAL_WORLD_SIZE", "2")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    with (
+        pytest.raises(ConfigError, match="2 processes need as many GPUs, but there are 1"),
+        distributed.process_group(torch.device("cuda")),
+    ):
+        pass
+
+
 def test_one_process_is_a_group_of_its_own():
-    with distributed.process_group():
+    with distributed.process_group(torch.device("cpu")):
         assert (distributed.rank(), distributed.world_size(), distributed.is_main()) == (0, 1, True)
         assert distributed.maxima(3.0, -1.0) == [3.0, -1.0]
         assert distributed.main_first(lambda: 5) == 5

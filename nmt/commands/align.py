@@ -10,7 +10,7 @@ from nmt.alignment.heatmap import save_heatmap
 from nmt.alignment.links import AlignmentScores
 from nmt.commands.evaluate import read_test_set
 from nmt.commands.translate import build_translator
-from nmt.config import AlignCommand, AlignmentConfig, ConfigError, Precision
+from nmt.config import AlignCommand, AlignmentConfig, ConfigError, Precision, validate_name
 from nmt.data.links import parse_links
 from nmt.data.reader import ParallelText
 from nmt.decoding.translator import Translator
@@ -19,10 +19,11 @@ from nmt.decoding.translator import Translator
 def main(command: AlignCommand) -> int:
     if command.precision is Precision.int8:
         raise ConfigError("`precision=int8` is for `nmt translate` and `nmt evaluate`; attention is read in fp32 or bf16")
+    validate_name(command.name)
     config, translator = build_translator(command)
     given = {name: getattr(command, name) for name in ("layer", "head", "method", "num_heatmaps")}
     alignment = dataclasses.replace(config.alignment, **{name: value for name, value in given.items() if value is not None})
-    text = read_test_set(config, command.source, command.target, command.links)
+    text = read_test_set(command, config)
     folder = Path(command.run) / "alignment" / command.name
     _, scores = align_text(translator, text, alignment, folder)
     print(f"alignments of {len(text)} pairs are in {folder}")

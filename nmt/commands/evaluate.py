@@ -5,16 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from nmt.commands.translate import build_translator
-from nmt.config import Config, ConfigError, EvaluateCommand
+from nmt.config import AlignCommand, Config, ConfigError, EvaluateCommand, validate_name
 from nmt.data.prepare import prepare
 from nmt.data.reader import ParallelText, languages, read_pairs
 from nmt.evaluation.evaluator import evaluate
 from nmt.evaluation.metrics import Score
+from nmt.run_folder import RunFolder
 
 
 def main(command: EvaluateCommand) -> int:
+    validate_name(command.name)
     config, translator = build_translator(command)
-    text = read_test_set(config, command.source, command.target)
+    text = read_test_set(command, config)
     evaluation = evaluate(
         translator, text.sources, text.targets, Path(command.run) / "evaluation" / command.name, lc_tok_language(config)
     )
@@ -27,17 +29,21 @@ def lc_tok_language(config: Config) -> str | None:
     return languages(config.data)[1] if config.evaluation.lc_tok else None
 
 
-def read_test_set(config: Config, source: str | None, target: str | None, links: str | None = None) -> ParallelText:
-    """The pairs of two given files, or the run's own test set.
+def read_test_set(command: EvaluateCommand | AlignCommand, config: Config) -> ParallelText:
+    """The pairs of the files that a command names, or the test set of its run.
 
     Raises:
-        ConfigError: only one file is given.
+        ConfigError: some of the files are not given.
+        RunError: the run's data changed, so that its test set cannot be told from what it was trained on.
     """
-    if source and target:
-        return read_pairs(Path(source), Path(target), Path(links) if links else None)
-    if source or target:
-        raise ConfigError("`source` and `target` must be given together")
-    split = prepare(config.data, config.tokenizer, config.seed).split("test")
+    links = command.links if isinstance(command, AlignCommand) else None
+    if command.source and command.target:
+        return read_pairs(Path(command.source), Path(command.target), Path(links) if links else None)
+    if command.source or command.target or links:
+        raise ConfigError("`source` and `target` must be given together, and `links` only with them")
+    store = prepare(config.data, config.tokenizer, config.seed)
+    RunFolder(Path(command.run)).check_data(store)
+    split = store.split("test")
     return ParallelText(split.source_lines, split.target_lines, split.links)
 
 

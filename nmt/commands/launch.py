@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import importlib
 import logging
 import os
@@ -54,7 +55,7 @@ def launch(command: str, conf: Path) -> int:
         try:
             status = max(status, _call(command, schema, composed))
         except UserError as error:  # caught here, before Hydra prints a line of its own about it
-            status = _refuse(command, str(error))
+            status = _refuse(command, error)
         except RunFailure as error:
             print(f"FAILED {error}", file=sys.stderr)
             status = max(status, 1)
@@ -65,7 +66,7 @@ def launch(command: str, conf: Path) -> int:
             raise ConfigError("`-m` starts runs one after the other and cannot be used under torchrun")
         hydra.main(version_base="1.3", config_path=str(conf), config_name=name)(task)()
     except UserError as error:
-        return _refuse(command, str(error))
+        return _refuse(command, error)
     except (HydraException, OmegaConfBaseException) as error:
         return _refuse(command, explain(error, schema))
     return status
@@ -119,13 +120,16 @@ def _register(schema: type) -> None:
 
 
 def _sweep_name(name: str, overrides: str) -> str:
-    """A run's name in a sweep: the overrides that make it what it is stand behind the name."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", f"{name}-{overrides}" if overrides else name)[:64]
+    """A run's name in a sweep: the overrides stand behind the name, cut short with a hash of all of them where they are long."""
+    full = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{name}-{overrides}" if overrides else name)
+    return full if len(full) <= 64 else f"{full[:55]}-{hashlib.sha256(overrides.encode()).hexdigest()[:8]}"
 
 
-def _refuse(command: str, message: str) -> int:
-    if distributed.is_main():  # the others have the same settings
-        print(f"nmt {command}: {message}", file=sys.stderr)
+def _refuse(command: str, error: UserError | str) -> int:
+    if distributed.is_main():
+        print(f"nmt {command}: {error}", file=sys.stderr)
+    elif isinstance(error, UserError) and not isinstance(error, ConfigError):  # the settings are the same in all processes
+        print(f"nmt {command}, process {distributed.rank()}: {error}", file=sys.stderr)
     return 2
 
 

@@ -22,7 +22,7 @@ from nmt.text import format_time
 
 
 def main(config: Config) -> int:
-    with distributed.process_group(), own(config) as (folder, config):
+    with distributed.process_group(resolve_device(config.device)), own(config) as (folder, config):
         if not folder.is_finished(config):
             begun = time.monotonic() - folder.status.get("time_s", 0.0)
             store = distributed.main_first(lambda: prepare(config.data, config.tokenizer, config.seed))

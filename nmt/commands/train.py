@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 
 def main(config: Config) -> int:
-    with distributed.process_group(), own(config) as (folder, config):
+    with distributed.process_group(resolve_device(config.device)), own(config) as (folder, config):
         status = train(folder, config, distributed.main_first(lambda: prepare(config.data, config.tokenizer, config.seed)))
         if status == 0 and distributed.is_main():
             reached = folder.status
@@ -67,10 +67,9 @@ def train(folder: RunFolder, config: Config, store: Store) -> int:
         trainer.steps_per_epoch,
     )
     if config.train.profile_updates:
-        trace = folder.path / "profile.json.gz"
-        times = profile_updates(
-            build_updater(config, store.split("train"), store.tokenizer.vocab_size, device), config.train.profile_updates, trace
-        )
+        trace = folder.path / f"profile{distributed.rank() or ''}.json.gz"
+        update = build_updater(config, store.split("train"), store.tokenizer.vocab_size, device)
+        times = profile_updates(update, config.train.profile_updates, trace)
         log.info("where an update goes; its trace is %s\n%s", trace, format_profile(times))
     with _stop_on_signal(trainer), trainer.progress:
         reason = trainer.train()
@@ -141,7 +140,7 @@ def build_updater(config: Config, split: Split, vocab_size: int, device: torch.d
 def _stop_on_signal(trainer: Trainer) -> Iterator[None]:
     """While the block runs, SIGINT or SIGTERM asks the trainer to stop after its update; the same one again kills.
 
-    After the other one it goes on stopping, because torchrun answers an interrupt, which reaches its processes too, with a SIGTERM to each.
+    After the other one it goes on stopping, because what starts processes, as torchrun does, may send both.
     """
 
     def handle(number: int, _: FrameType | None) -> None:

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import torch
 
-from nmt.config import Config, RunCommand, SearchConfig, SearchOverrides, TranslateCommand
+from nmt.config import Config, RunCommand, SearchConfig, SearchOverrides, TranslateCommand, validate_search
 from nmt.data.reader import decode_line
 from nmt.decoding.translator import Translator
 from nmt.hardware import resolve_device
@@ -38,6 +38,7 @@ def build_translator(command: RunCommand) -> tuple[Config, Translator]:
     device = resolve_device(command.device)
     config, model, tokenizer = load_run(Path(command.run), command.weights, device)
     search = lay_over(config.search, command.search)
+    validate_search(search)
     return config, Translator(model, tokenizer, search, device, command.precision or config.precision)
 
 

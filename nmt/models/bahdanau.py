@@ -16,7 +16,6 @@ from nmt.dropout import dropout
 from nmt.layout import Layout
 from nmt.models.interface import Memory, Seq2Seq, State, StepOutput
 from nmt.models.layers import Embeddings, init_matrix, init_recurrent
-from nmt.models.quantized import Int8Linear
 from nmt.models.recurrent import RecurrentEncoder, RecurrentMemory, build_score, layer_operand, reset_score, weight_operand
 from nmt.operand import Operand, Product
 
@@ -120,7 +119,7 @@ class Bahdanau(Seq2Seq):
             self.attention.record(torch.stack(weights, 1).unsqueeze(1), memory.values.unsqueeze(1), None)
         return self._readout(torch.stack(states, 1), embedded, torch.stack(contexts, 1))
 
-    def output_layer(self) -> nn.Linear | Int8Linear:
+    def output_layer(self) -> nn.Linear:
         return self.embeddings.output
 
     def attentions(self) -> dict[str, Attention]:

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from nmt.attention.capture import Attention
 from nmt.layout import Layout
-from nmt.models.quantized import Int8Linear
 
 
 class Memory(ABC):
@@ -74,7 +73,7 @@ class Seq2Seq(nn.Module, ABC):
         """
 
     @abstractmethod
-    def output_layer(self) -> nn.Linear | Int8Linear:
+    def output_layer(self) -> nn.Linear:
         """The last linear map, from hidden states to logits.
 
         Given apart from :meth:`decode` so that the loss can work in chunks and search on last rows.

@@ -16,7 +16,6 @@ from nmt.dropout import dropout
 from nmt.layout import Layout
 from nmt.models.interface import Memory, Seq2Seq, State, StepOutput
 from nmt.models.layers import Embeddings, init_matrix, init_recurrent
-from nmt.models.quantized import Int8Linear
 from nmt.models.recurrent import RecurrentEncoder, RecurrentMemory, build_score, layer_operand, reset_score, weight_operand
 from nmt.operand import Operand, Product
 
@@ -131,7 +130,7 @@ class Luong(Seq2Seq):
             self.attention.record(torch.cat(weights, 1).unsqueeze(1), memory.values.unsqueeze(1), None)
         return torch.cat(attentionals, 1)
 
-    def output_layer(self) -> nn.Linear | Int8Linear:
+    def output_layer(self) -> nn.Linear:
         return self.embeddings.output
 
     def attentions(self) -> dict[str, Attention]:

@@ -16,29 +16,36 @@ from nmt.dropout import dropout
 from nmt.layout import Layout
 from nmt.models.interface import Memory, Seq2Seq, State, StepOutput
 from nmt.models.layers import Embeddings, init_matrix, sinusoidal_positions
-from nmt.models.quantized import Int8Linear
 
 
 @dataclass(slots=True)
 class TransformerMemory(Memory):
-    """Keys and values of every decoder layer's cross-attention, in ``layout``."""
+    """Keys and values of every decoder layer's cross-attention, in ``layout``; once steps have asked for them, also as caches."""
 
     keys: list[Float[Tensor, "... h d"]]
     values: list[Float[Tensor, "... h d"]]
     layout: Layout
+    made: list[KeyValueCache] | None = None
+
+    def caches(self) -> list[KeyValueCache]:
+        """What :attr:`keys` and :attr:`values` are, in the order that steps read them in."""
+        if self.made is None:
+            padded = zip(map(self.layout.pad, self.keys), map(self.layout.pad, self.values), strict=True)
+            self.made = [KeyValueCache.of(keys, values) for keys, values in padded]
+        return self.made
 
     def select(self, sentences: Int[Tensor, " B2"]) -> TransformerMemory:
-        keys, values = ([self.layout.pad(part)[sentences] for part in parts] for parts in (self.keys, self.values))
-        return TransformerMemory(keys, values, self.layout.select(sentences))
+        caches = [cache.select(sentences) for cache in self.caches()]
+        keys = [cache.keys.permute(0, 3, 1, 2) for cache in caches]
+        values = [cache.values.transpose(1, 2) for cache in caches]
+        return TransformerMemory(keys, values, self.layout.select(sentences), caches)
 
 
 @dataclass(slots=True)
 class TransformerState(State):
-    """Keys and values of the target so far and of the memory, a cache a layer; which of a sentence's target slots are the past of each
-    of its W rows."""
+    """Keys and values of the target so far, a cache a layer; which of a sentence's slots are the past of each of its W rows."""
 
     target: list[KeyValueCache]
-    memory: list[KeyValueCache]
     past: Bool[Tensor, "B W C"]
     position: int
 
@@ -46,10 +53,10 @@ class TransformerState(State):
         """As long as the sentences stay, no cache is touched: only the masks of their slots are reordered."""
         num_sentences, width, _ = self.past.shape
         rows = rows.unflatten(0, (-1, width))
-        sentences, target, memory = rows[:, 0] // width, self.target, self.memory
+        sentences, target = rows[:, 0] // width, self.target
         if not torch.equal(sentences, torch.arange(num_sentences, device=rows.device)):
-            target, memory = ([cache.select(sentences) for cache in caches] for caches in (target, memory))
-        return TransformerState(target, memory, self.past.flatten(0, 1)[rows], self.position)
+            target = [cache.select(sentences) for cache in target]
+        return TransformerState(target, self.past.flatten(0, 1)[rows], self.position)
 
     def advance(self) -> Bool[Tensor, "B W C2"]:
         """The past of each row, its own next position among it; the state is at that position then."""
@@ -179,16 +186,14 @@ class Transformer(Seq2Seq):
         target = [
             layer.self_attention.init_cache(layout.num_sentences, width, memory.keys[0]) for layer in self._decoder_layers()
         ]
-        padded = zip(map(layout.pad, memory.keys), map(layout.pad, memory.values), strict=True)
-        past = layout.mask.new_empty(layout.num_sentences, width, 0)
-        return TransformerState(target, [KeyValueCache.of(keys, values) for keys, values in padded], past, 0)
+        return TransformerState(target, layout.mask.new_empty(layout.num_sentences, width, 0), 0)
 
     def step(self, previous: Int[Tensor, " R"], state: State, memory: Memory, *, with_attention: bool = False) -> StepOutput:
-        state, mask = cast(TransformerState, state), cast(TransformerMemory, memory).layout.mask
+        state, memory = cast(TransformerState, state), cast(TransformerMemory, memory)
         states = self._embed(self.embeddings.target, previous, previous.new_tensor(state.position))
         past = state.advance()
-        for layer, target, source in zip(self._decoder_layers(), state.target, state.memory, strict=True):
-            states, weights = layer.step(states, target, past, source, mask)
+        for layer, target, source in zip(self._decoder_layers(), state.target, memory.caches(), strict=True):
+            states, weights = layer.step(states, target, past, source, memory.layout.mask)
         attention = weights.mean(1).flatten(0, 1) if with_attention else None  # (R, S)
         return StepOutput(self.decoder_norm(states), state, attention)
 
@@ -200,7 +205,7 @@ class Transformer(Seq2Seq):
         hidden: Tensor = self.decoder_norm(states)
         return hidden
 
-    def output_layer(self) -> nn.Linear | Int8Linear:
+    def output_layer(self) -> nn.Linear:
         return self.embeddings.output
 
     def attentions(self) -> dict[str, Attention]:

@@ -80,24 +80,24 @@ class Checkpoints:
             torch.save(optimizer.state_dict(), aside / TRAINING)
             write_json_atomic(aside / META, {"step": step, **meta})
             write_json_atomic(aside / MANIFEST, {name: _fingerprint(aside / name) for name in (MODEL, TRAINING, META)})
+            for path in aside.iterdir():
+                sync(path)
+            sync(aside)
+            whole = self._path(step)
+            if whole.exists():  # a damaged one that a resumed run has walked past again
+                shutil.rmtree(whole)
+            os.rename(aside, whole)
+            sync(self.folder)
+            write_text_atomic(self.folder / "latest", whole.name + "\n")
+            if best is not None:
+                write_text_atomic(self.folder / "best", self._path(best).name + "\n")
+            self._prune(keep={*self.steps()[-keep_last:], step, best if best is not None else step})
         except (OSError, RuntimeError) as error:
             shutil.rmtree(aside, ignore_errors=True)
             free = shutil.disk_usage(self.folder).free
             raise CheckpointError(
                 f"cannot write a checkpoint to {self.folder} ({free >> 20} MiB free): {error}; checkpoints there: {self.steps()}"
             ) from error
-        for path in aside.iterdir():
-            sync(path)
-        sync(aside)
-        whole = self._path(step)
-        if whole.exists():  # a damaged one that a resumed run has walked past again
-            shutil.rmtree(whole)
-        os.rename(aside, whole)
-        sync(self.folder)
-        write_text_atomic(self.folder / "latest", whole.name + "\n")
-        if best is not None:
-            write_text_atomic(self.folder / "best", self._path(best).name + "\n")
-        self._prune(keep={*self.steps()[-keep_last:], step, best if best is not None else step})
 
     def load_latest(self) -> Checkpoint | None:
         """The newest whole checkpoint, or None where there is none at all.
@@ -128,14 +128,18 @@ class Checkpoints:
         return Checkpoint(step, load_file(path / MODEL), optimizer, meta)
 
     def weights(self, which: Weights, average_last: int = 1) -> tuple[dict[str, Tensor], list[int]]:
-        """Weights to use a finished run with, and the steps that they come from."""
+        """Weights to use a run with, and the steps that they come from.
+
+        Raises:
+            CheckpointError: there are none, or they are damaged.
+        """
         if not self.steps():
             raise CheckpointError(f"there is no checkpoint in {self.folder}")
         match which:
             case Weights.best:
-                steps = [self._named("best")]
+                steps = [self._best()]
             case Weights.latest:
-                steps = [self._named("latest")]
+                steps = self.steps()[-1:]
             case Weights.average:
                 steps = self.steps()[-average_last:]
         return average(self._load_model(step) for step in steps), steps
@@ -156,8 +160,11 @@ class Checkpoints:
     def _path(self, step: int) -> Path:
         return self.folder / f"step-{step:08d}"
 
-    def _named(self, name: str) -> int:
-        return int((self.folder / name).read_text(encoding="utf-8").strip().removeprefix("step-"))
+    def _best(self) -> int:
+        try:
+            return int((self.folder / "best").read_text(encoding="utf-8").strip().removeprefix("step-"))
+        except FileNotFoundError:
+            raise CheckpointError(f"no checkpoint in {self.folder} was validated yet; weights=latest takes the newest") from None
 
     def _prune(self, keep: set[int]) -> None:
         for step in self.steps():

@@ -26,8 +26,9 @@ class Muon(torch.optim.AdamW):
         W <- (1 - lr weight_decay) W - lr 0.2 sqrt(max(M, K)) orthogonal(mu m + (1 - mu) g)
 
     The factor makes the update as large as Adam's usually is (Liu et al. 2025, eq. 4), so that both share learning rate and schedule.
-    Deviations: Newton-Schulz in the matrix's type, not in bf16; a matrix that is a stack of square ones, as the projections to queries,
-    keys and values are, is taken apart. Where ``found_inf`` is 1 nothing changes, as in torch's fused Adam.
+    Deviations: Newton-Schulz in the matrix's type, not in bf16; a matrix whose height is a multiple of its width is taken as a stack of
+    square ones: the projections to queries, keys and values and the gates of recurrent layers are, the first of a feed-forward layer
+    is treated as if it were. Where ``found_inf`` is 1 nothing changes, as in torch's fused Adam.
     """
 
     found_inf: Tensor
@@ -44,10 +45,11 @@ class Muon(torch.optim.AdamW):
         """
         if closure is not None:
             raise ValueError("Muon takes no closure: gradients are made before the step")
-        bad = getattr(self, "found_inf", torch.zeros(())).bool()
         for group in self.param_groups:
             matrices = [p for p in group["params"] if p in self.orthogonal and p.grad is not None]
-            self._update_matrices(matrices, group["lr"], group["weight_decay"], bad)
+            if matrices:
+                bad = getattr(self, "found_inf", torch.zeros((), device=matrices[0].device)).bool()
+                self._update_matrices(matrices, group["lr"], group["weight_decay"], bad)
         inspect.unwrap(torch.optim.AdamW.step)(self)  # whatever has a gradient left
 
     def _update_matrices(self, matrices: list[Tensor], lr: float, weight_decay: float, bad: Tensor) -> None:
@@ -58,7 +60,8 @@ class Muon(torch.optim.AdamW):
             gradient, matrix.grad = torch.where(bad, 0.0, matrix.grad), None
             state = self.state[matrix]
             if not state:
-                state |= {"step": torch.zeros(()), "momentum": torch.zeros_like(matrix)}
+                # torch's Adam looks for a step in whatever state it loads
+                state |= {"step": torch.zeros((), device=matrix.device), "momentum": torch.zeros_like(matrix)}
             state["step"] += ~bad
             momentum = state["momentum"].lerp_(gradient, rate.to(gradient))
             for part, direction in zip(squares(matrix), squares(gradient.lerp(momentum, self.momentum)), strict=True):
@@ -83,7 +86,7 @@ def _orthogonal_shared(matrices: Float[Tensor, "N M K"]) -> Float[Tensor, "N M K
 
 
 def squares(matrix: Float[Tensor, "M K"]) -> tuple[Tensor, ...]:
-    """The square matrices that a matrix is a stack of, or itself."""
+    """The square matrices that a matrix can be a stack of, or itself."""
     rows, columns = matrix.shape
     return matrix.chunk(rows // columns) if rows % columns == 0 else (matrix,)
 

@@ -23,7 +23,7 @@ class Losses:
 
 
 class Objective(nn.Module):
-    """A batch to its :class:`Losses`. Whatever wraps the model for training (several processes, a compiler) wraps this alone."""
+    """A batch to its :class:`Losses`: what a compiler of the whole training computation would be given."""
 
     def __init__(self, model: Seq2Seq, config: LossConfig) -> None:
         super().__init__()

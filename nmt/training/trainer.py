@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ import torch
 from nmt import distributed
 from nmt.config import Metric, TrainConfig, seconds
 from nmt.errors import RunFailure
-from nmt.hardware import count_flops, matmul_peak
+from nmt.hardware import matmul_peak
 from nmt.tracking import Progress, Tracker
 from nmt.training.checkpoint import Checkpoint, Checkpoints
 from nmt.training.objective import Objective
@@ -68,8 +68,8 @@ class Trainer:
         self.state = TrainingState()
         self.max_time_s = seconds(config.max_time)
         self.stop_signal = 0
-        self._flops_per_position: float | None = None
-        self._peak = 0.0
+        self._peak: float | None = None
+        self._started = 0.0
 
     @property
     def objective(self) -> Objective:
@@ -93,28 +93,32 @@ class Trainer:
             CheckpointError: a checkpoint could not be written.
         """
         state = self.state
-        started = time.monotonic() - state.elapsed_s
+        self._started = time.monotonic() - state.elapsed_s
         self.objective.train()
         while True:
-            state.elapsed_s, stop_signal = distributed.maxima(time.monotonic() - started, self.stop_signal)
+            stop_signal = self._agree()
             if reason := self.stop_reason():
                 break
             if stop_signal:
-                self.stop_signal = int(stop_signal)
+                self.stop_signal = stop_signal
                 self._save()
                 return None
-            if self._flops_per_position is None:
-                self._measure_update()
-            else:
-                self.update(state.step)
+            self.update(state.step)
             state.step += 1
             if state.step % self.config.log_every == 0:
                 self._log()
             if state.step % self.config.validate_every == 0:
                 self._validate_and_save()
+            elif self.config.save_every and state.step % self.config.save_every == 0:
+                self._save()
         if state.validated_step != state.step:
             self._validate_and_save()
         return reason
+
+    def _agree(self) -> int:
+        """Agree with the other processes on the time that training took, and on the signal that any of them was sent."""
+        self.state.elapsed_s, stop_signal = distributed.maxima(time.monotonic() - self._started, self.stop_signal)
+        return int(stop_signal)
 
     def stop_reason(self) -> str | None:
         """The limit that is reached, by name, or None."""
@@ -129,25 +133,20 @@ class Trainer:
             return "patience"
         return None
 
-    def _measure_update(self) -> None:
-        """Make an update, and find out what its positions cost and what the machine can do."""
-        before = self.update.sums.positions
-        flops = count_flops(lambda: self.update(self.state.step))
-        self._flops_per_position = flops / max(self.update.sums.positions - before, 1.0)
-        self._peak = matmul_peak(self.update.device, self.update.precision) * distributed.world_size()
-
     def _log(self) -> None:
         """Write the means of the interval and begin the next one; the only place that waits for the device."""
         config, step = self.config, self.state.step
         begun = time.monotonic()
         sums = Sums.of(self.update.sums.over_processes(), torch.device("cpu"))
-        self.update.sums = Sums.zero(self.update.device)
+        self.update.sums = replace(Sums.zero(self.update.device), bad_now=self.update.sums.bad_now)
         sums.busy_s += time.monotonic() - begun
-        if (bad_in_a_row := int(self.update.bad_in_a_row)) >= config.max_bad_steps:
+        if sums.bad_longest >= config.max_bad_steps:
             raise TrainingError(
-                f"step {step}: the gradients of {bad_in_a_row} updates in a row were not finite "
+                f"step {step}: the gradients of {int(sums.bad_longest)} updates in a row were not finite "
                 f"(`train.max_bad_steps` is {config.max_bad_steps}); a lower `optim.learning_rate` may help"
             )
+        if self._peak is None:
+            self._peak = matmul_peak(self.update.device, self.update.precision) * distributed.world_size()
         if not distributed.is_main():
             return
         good = max(config.log_every - float(sums.bad), 1.0)
@@ -162,7 +161,7 @@ class Trainer:
             "train/tokens_per_s": tokens_per_s,
             "train/real_positions": sums.real_positions / sums.positions,
             "train/data_wait": sums.data_s / sums.busy_s,
-            "train/mfu": (self._flops_per_position or 0.0) * sums.real_positions / sums.busy_s / self._peak,
+            "train/mfu": (self.update.flops_per_position or 0.0) * sums.real_positions / sums.busy_s / self._peak,
             "train/epoch": step / self.steps_per_epoch,
         }
         self.tracker.scalars(step, values)
@@ -196,6 +195,7 @@ class Trainer:
         state.validations_since_best += 1
         if np.isfinite(score) and (state.best_score is None or score > state.best_score):
             state.best_score, state.best_step, state.validations_since_best = score, state.step, 0
+        self._agree()
         self._save()
 
     def _score(self) -> float:

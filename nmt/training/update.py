@@ -15,7 +15,7 @@ from nmt import distributed
 from nmt.config import Precision
 from nmt.data.batching import Batch, BatchPlan, make_batch
 from nmt.data.store import Split
-from nmt.hardware import autocast
+from nmt.hardware import autocast, count_flops
 from nmt.training.objective import Objective
 from nmt.training.optim import Schedule
 
@@ -30,6 +30,8 @@ def microbatch_seed(seed: int, step: int, microbatch: int) -> int:
 
 class Updater:
     """Makes the updates of a plan, by number, and adds up in ``sums`` what is to be known of them.
+
+    ``flops_per_position`` is what the products of the first micro-batch cost, forward and backward, by source and target position.
 
     The gradient of an update is that of the summed loss of all its micro-batches over all their real target tokens, however many
     processes share them: each makes every ``world_size``-th. An update whose gradient is not finite changes nothing. Norm, losses and the
@@ -54,7 +56,7 @@ class Updater:
         self.split, self.plan, self.max_grad_norm, self.seed = split, plan, max_grad_norm, seed
         self.device, self.precision, self.packed = device, precision, packed
         self.sums = Sums.zero(device)
-        self.bad_in_a_row = torch.zeros((), device=device)
+        self.flops_per_position: float | None = None
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
         self._peaks = [group["lr"] for group in optimizer.param_groups]
 
@@ -76,6 +78,14 @@ class Updater:
 
     def backward(self, batch: Batch, num_tokens: int) -> None:
         """Add the gradient of a micro-batch of an update that has ``num_tokens`` in all."""
+        if self.flops_per_position is None:
+            positions = batch.source_layout.num_positions + batch.target_layout.num_positions
+            flops = count_flops(lambda: self._add_gradient(batch, num_tokens))
+            self.flops_per_position = flops / positions
+        else:
+            self._add_gradient(batch, num_tokens)
+
+    def _add_gradient(self, batch: Batch, num_tokens: int) -> None:
         with autocast(self.device, self.precision):
             losses = self.objective(batch)
         (losses.loss_sum / num_tokens).backward()
@@ -105,9 +115,7 @@ class Updater:
         self.optimizer.found_inf = bad  # type: ignore[attr-defined]  # the fused kernels skip the update where it is 1
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self.bad_in_a_row = (self.bad_in_a_row + bad) * bad
-        self.sums.norm += torch.where(bad.bool(), 0.0, norm.double())
-        self.sums.bad += bad
+        self.sums.add_norm(norm.double(), bad)
 
 
 @dataclass(slots=True)
@@ -118,6 +126,7 @@ class Sums:
         loss, nll: over all real target tokens.
         norm: of the gradients of finite updates.
         bad: updates that were not finite.
+        bad_now, bad_longest: how many of them in a row the newest updates are, and the most that there were.
         tokens: real target tokens.
         real_positions, positions: of source and target, without and with padding.
         target_positions: of the target, with padding.
@@ -128,6 +137,8 @@ class Sums:
     nll: Tensor
     norm: Tensor
     bad: Tensor
+    bad_now: Tensor
+    bad_longest: Tensor
     tokens: float = 0.0
     real_positions: float = 0.0
     positions: float = 0.0
@@ -140,17 +151,22 @@ class Sums:
         """The inverse of :meth:`tolist`; zero where there are no values."""
         if not values:
             return Sums.zero(device)
-        loss, nll, norm, bad = torch.tensor(values[:4], dtype=torch.float64, device=device)
-        return Sums(loss, nll, norm, bad, *values[4:])
+        return Sums(*torch.tensor(values[:6], dtype=torch.float64, device=device), *values[6:])
 
     @staticmethod
     def zero(device: torch.device) -> Sums:
-        loss, nll, norm, bad = torch.zeros(4, dtype=torch.float64, device=device)
-        return Sums(loss, nll, norm, bad)
+        return Sums(*torch.zeros(6, dtype=torch.float64, device=device))
+
+    def add_norm(self, norm: Tensor, bad: Tensor) -> None:
+        """Count the gradient of an update; ``bad`` is 1 where it was not finite."""
+        self.norm += torch.where(bad.bool(), 0.0, norm)
+        self.bad += bad
+        self.bad_now = (self.bad_now + bad) * bad
+        self.bad_longest = torch.maximum(self.bad_longest, self.bad_now)
 
     def over_processes(self) -> list[float]:
         """All of them as numbers, summed over the processes, but for what is the same in all of them; waits for the device."""
-        same = {"norm", "bad", "busy_s", "data_s"} if not distributed.is_main() else set()
+        same = {"norm", "bad", "bad_now", "bad_longest", "busy_s", "data_s"} if not distributed.is_main() else set()
         values = torch.tensor(
             [0.0 if name in same else float(getattr(self, name)) for name in self.__slots__], dtype=torch.float64
         )

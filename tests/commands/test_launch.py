@@ -171,6 +171,25 @@ def test_a_sweep_names_its_runs(nmt, monkeypatch):
     ]
 
 
+def test_long_names_of_a_sweep_differ(nmt, monkeypatch):
+    seen = []
+    monkeypatch.setattr("nmt.commands.prepare.main", lambda config: seen.append(config.name) or 0)
+    words = ["name=dot", "model=luong", "model.attention.score=dot", "optim.learning_rate=5e-4", "train.patience=3", "seed=1,2,3"]
+    assert nmt("prepare", "-m", *words)[0] == 0
+    assert len(set(seen)) == 3
+    assert all(len(name) == 64 and name.startswith("dot-model") for name in seen)
+
+
+def test_every_process_says_what_it_alone_found_wrong(nmt, monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    status, _, err = nmt("translate", "run=nowhere")
+    assert (status, err) == (2, "nmt translate, process 1: nowhere is no run: it has no config.yaml\n")
+    status, _, err = nmt("train", "train.max_step=1")  # as all the others
+    assert (status, err) == (2, "")
+
+
 def test_no_sweeps_under_torchrun(nmt, monkeypatch):
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
     monkeypatch.setenv("RANK", "0")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,12 +22,14 @@ from nmt.config import (
     EvaluateCommand,
     LuongConfig,
     Precision,
+    ScheduleKind,
     SearchOverrides,
     TrackingConfig,
     TrainConfig,
     TranslateCommand,
     to_dict,
 )
+from nmt.errors import UserError
 from nmt.run_folder import RunError, RunFolder
 
 LIMITS = TrainConfig(max_steps=4, max_tokens=256, validate_every=2, log_every=1)
@@ -83,6 +86,29 @@ def test_changed_settings_are_refused_with_both_values(small):
     assert train.main(replace(small, tracking=TrackingConfig(tensorboard=False))) == 0
 
 
+def test_what_failed_before_the_first_checkpoint_can_be_mended(small):
+    with pytest.raises(UserError, match="at most"):
+        train.main(replace(small, tokenizer=replace(small.tokenizer, vocab_size=8000)))
+    with pytest.raises(UserError, match="No such file"):
+        train.main(replace(small, data=replace(small.data, source="misspelt.de")))
+    assert train.main(small) == 0
+    status = RunFolder(Path(small.output_dir) / small.name).status
+    assert status["state"] == "trained"
+    assert "reason" not in status
+
+
+def test_a_decay_that_has_begun_keeps_its_end(small):
+    schedule = replace(small.schedule, kind=ScheduleKind.warmup_stable_decay, decay_steps=2)
+    small = replace(small, schedule=schedule, train=replace(LIMITS, validate_every=1, max_steps=4))
+    assert train.main(small) == 0
+    with pytest.raises(ConfigError, match=r"`train.max_steps` was 4 and is now 6, but the learning rate already falls"):
+        train.main(replace(small, train=replace(small.train, max_steps=6)))
+    folder = RunFolder(Path(small.output_dir) / small.name)
+    for step in (3, 4):
+        shutil.rmtree(folder.checkpoints.folder / f"step-{step:08d}")
+    assert train.main(replace(small, train=replace(small.train, max_steps=6))) == 0
+
+
 def test_fresh_moves_the_old_run_aside(small, capsys):
     assert train.main(small) == 0
     folder = RunFolder(Path(small.output_dir) / small.name)
@@ -111,6 +137,28 @@ def test_changed_data_is_refused(small, tmp_path):
     folder.write_config(replace(small, data=replace(data, source_language="de", target_language="en")))
     with pytest.raises(RunError, match=r"the data of .* changed"):
         train.main(folder.config())
+    for main, command in ((evaluate.main, EvaluateCommand), (align.main, AlignCommand)):
+        with pytest.raises(RunError, match=r"the data of .* changed"):
+            main(command(run=str(folder.path)))
+
+
+def test_commands_refuse_what_a_run_would(small, tmp_path):
+    assert train.main(small) == 0
+    path = str(Path(small.output_dir) / small.name)
+    for main, command in ((evaluate.main, EvaluateCommand), (align.main, AlignCommand)):
+        with pytest.raises(ConfigError, match="`name` must be 1 to 64"):
+            main(command(run=path, name="../elsewhere"))
+        with pytest.raises(ConfigError, match="`source` and `target` must be given together"):
+            main(command(run=path, source="x.de"))
+    with pytest.raises(ConfigError, match="`links` only with them"):
+        align.main(AlignCommand(run=path, links="gold"))
+    for search, message in (
+        (SearchOverrides(beam_size=0), "`search.beam_size` must be at least 1"),
+        (SearchOverrides(max_sentences=0), "`search.max_sentences` must be at least 1"),
+        (SearchOverrides(length_penalty=-1.0), "`search.length_penalty` must be at least 0"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            translate.main(TranslateCommand(run=path, search=search))
 
 
 def test_commands_on_a_finished_run(small, capsys, tmp_path, monkeypatch):

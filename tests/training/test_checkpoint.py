@@ -102,16 +102,25 @@ def test_a_half_written_checkpoint_is_passed_over_and_cleared(checkpoints):
     assert sorted(os.listdir(checkpoints.folder)) == ["latest", "step-00000001", "step-00000003"]
 
 
-def test_a_full_disk_leaves_the_old_ones(checkpoints, monkeypatch):
+def test_without_a_validation_the_newest_can_be_used(checkpoints):
+    save(checkpoints, 1, 1.0)
+    with pytest.raises(CheckpointError, match=r"no checkpoint in .* was validated yet; weights=latest takes the newest"):
+        checkpoints.weights(Weights.best)
+    (checkpoints.folder / "latest").unlink()  # a crash before it was written
+    assert checkpoints.weights(Weights.latest)[1] == [1]
+
+
+@pytest.mark.parametrize("write", ["save_file", "torch.save", "write_json_atomic", "sync", "os.rename", "write_text_atomic"])
+def test_a_full_disk_leaves_the_old_ones(checkpoints, monkeypatch, write):
     save(checkpoints, 1, 1.0)
 
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("nmt.training.checkpoint.save_file", full)
-    with pytest.raises(CheckpointError, match=r"MiB free.*No space left.*\[1\]"):
+    monkeypatch.setattr(f"nmt.training.checkpoint.{write}", full)
+    with pytest.raises(CheckpointError, match=r"MiB free.*No space left.*\[1"):
         save(checkpoints, 2, 2.0)
-    assert checkpoints.load_latest().step == 1
+    assert checkpoints.load_latest().step == (2 if write == "write_text_atomic" else 1)
     assert not list(checkpoints.folder.glob("*.tmp"))
 
 

@@ -1,6 +1,7 @@
 """One update against a plain computation, and a resumed run against an undisturbed one."""
 
 import json
+import time
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from nmt.commands.train import build_trainer
-from nmt.config import LossConfig, Metric, TrainConfig
+from nmt.config import LossConfig, LuongConfig, Metric, TrainConfig
 from nmt.data.batching import make_batch
 from nmt.data.prepare import prepare
 from nmt.run_folder import RunFolder
@@ -156,6 +157,46 @@ def test_a_gradient_that_is_not_finite_changes_nothing(run_config, trainer_of, f
     with pytest.raises(TrainingError, match=r"step 4: .*max_bad_steps"):
         trainer.train()
     assert all(torch.equal(value, before[name]) for name, value in weights(trainer).items())
+
+
+def test_a_streak_of_bad_gradients_counts_wherever_it_ends(run_config, trainer_of, tmp_path):
+    """Updates 2 to 4 are bad, with a log after the third update and a resume after the fourth; the fifth is good again."""
+    model = LuongConfig(embedding_dim=13, hidden_dim=14)
+    train = TrainConfig(max_steps=6, max_tokens=256, log_every=3, validate_every=100, save_every=4, max_bad_steps=3)
+    config = run_config(model, train=train)
+
+    def poisoned(name, max_steps):
+        trainer = trainer_of(replace(config, train=replace(train, max_steps=max_steps)), tmp_path, name)
+        trainer.validate = lambda step: {"dev_nll": 1.0, "dev_bleu": 0.0}
+        change_weights = trainer.update._change_weights
+
+        def poison(step):
+            if step in (1, 2, 3):
+                next(trainer.objective.parameters()).grad[0, 0] = float("nan")
+            change_weights(step)
+
+        trainer.update._change_weights = poison
+        return trainer
+
+    assert poisoned("run", 4).train() == "max_steps"
+    resumed = poisoned("run", 6)
+    resumed.resume(resumed.checkpoints.load_latest())
+    for trainer in (poisoned("whole", 6), resumed):
+        with pytest.raises(TrainingError, match="step 6: the gradients of 3 updates in a row"):
+            trainer.train()
+
+
+def test_checkpoints_between_validations(run_config, trainer_of, tmp_path):
+    """And the time that they hold is that of all that came before, the last validation too."""
+    train = TrainConfig(max_steps=7, max_tokens=256, log_every=2, validate_every=5, save_every=3, keep_last=9)
+    trainer = trainer_of(run_config(LuongConfig(embedding_dim=13, hidden_dim=14), train=train), tmp_path)
+    trainer.validate = lambda step: time.sleep(0.2) or {"dev_nll": 1.0, "dev_bleu": 0.0}
+    assert trainer.train() == "max_steps"
+    assert trainer.checkpoints.steps() == [3, 5, 6, 7]
+    saved = {step: trainer.checkpoints.load(step).meta["state"] for step in (3, 5, 6, 7)}
+    assert [state["validated_step"] for state in saved.values()] == [0, 5, 5, 7]
+    assert saved[3]["elapsed_s"] + 0.2 < saved[5]["elapsed_s"] < saved[6]["elapsed_s"] < saved[7]["elapsed_s"] - 0.2
+    assert trainer.state.elapsed_s == saved[7]["elapsed_s"]
 
 
 @pytest.mark.parametrize(
