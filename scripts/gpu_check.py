@@ -1,6 +1,6 @@
 """Does everything work on this GPU, and how fast? ``python scripts/gpu_check.py`` on a CUDA machine; needs torch and the package alone.
 
-The test suite runs on the CPU, where CUDA kernels can only be chosen, not run. This compares them with the CPU, resumes a run, and then
+The test suite runs on the CPU, where CUDA kernels can only be chosen, not run. This compares them with the CPU, resumes runs, and then
 measures training and decoding, a line each; under eight minutes on one GPU. The exit status is the number of failures. With
 ``--device cpu`` it goes through the same steps in small, which shows that the script itself works.
 """
@@ -28,6 +28,7 @@ from nmt.config import (
     LuongConfig,
     ModelConfig,
     OptimConfig,
+    OptimKind,
     Precision,
     ScheduleConfig,
     ScheduleKind,
@@ -81,12 +82,18 @@ class MadeSplit(Split):
 
 
 def updater(
-    config: ModelConfig, vocab_size: int, max_tokens: int, device: torch.device, precision: Precision, packed: bool
+    config: ModelConfig,
+    vocab_size: int,
+    max_tokens: int,
+    device: torch.device,
+    precision: Precision,
+    packed: bool,
+    optimizer: OptimKind = OptimKind.adam,
 ) -> Updater:
     torch.manual_seed(1)
     split = MadeSplit(400 * max_tokens // 1000, vocab_size, 22.0)
     model = build_model(config, vocab_size).to(device)
-    optim = OptimConfig(learning_rate=5e-4)
+    optim = OptimConfig(kind=optimizer, learning_rate=5e-4)
     return Updater(
         objective=Objective(model, LossConfig()),
         optimizer=build_optimizer(model, optim),
@@ -129,10 +136,10 @@ def gradient_error(config: ModelConfig, device: torch.device, precision: Precisi
     return max(float((a - b).abs().max()) for a, b in zip(*gradients, strict=True)) / largest
 
 
-def resume_error(config: ModelConfig, device: torch.device, packed: bool) -> float:
+def resume_error(config: ModelConfig, device: torch.device, packed: bool, optimizer: OptimKind) -> float:
     """The largest difference of a weight after six updates between a run that was saved and loaded after three and one that was not."""
     config = replace(config, **{"dropout": 0.1} if isinstance(config, TransformerConfig) else {"output_dropout": 0.1})
-    whole, first, second = (updater(config, 512, 1024, device, Precision.bf16, packed) for _ in range(3))
+    whole, first, second = (updater(config, 512, 1024, device, Precision.bf16, packed, optimizer) for _ in range(3))
     for update in (whole, first):
         update.objective.train()
         for step in range(3):
@@ -222,9 +229,9 @@ def main() -> int:
             for precision, limit in ((Precision.fp32, 1e-3), (Precision.bf16, 0.1)):
                 what = f"{name} gradients {precision.name} packed={packed} against the CPU"
                 check(what, lambda c=config, q=precision, r=packed: gradient_error(c, device, q, r), limit)
-            check(
-                f"{name} resumed, packed={packed}", lambda c=config, r=packed: resume_error(c, device, r), 1e-3 if on_gpu else 0.0
-            )
+            for kind in (OptimKind.adam, OptimKind.muon):
+                what = f"{name} resumed with {kind.name}, packed={packed}"
+                check(what, lambda c=config, r=packed, o=kind: resume_error(c, device, r, o), 1e-3 if on_gpu else 0.0)
         check(f"{name} sentences translated otherwise than on the CPU", lambda c=config: search_difference(c, device), 1)
 
     peak, bytes_per_s = matmul_peak(device, Precision.bf16 if on_gpu else Precision.fp32), bandwidth(device)
