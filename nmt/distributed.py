@@ -18,8 +18,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from nmt.config import ConfigError
-from nmt.errors import RunFailure
+from nmt.errors import RunFailure, UserError
 
 T = TypeVar("T")
 
@@ -37,7 +36,7 @@ def process_group(device: torch.device) -> Iterator[None]:
     """Join the other processes while the block runs: over gloo, and over NCCL for what is on a GPU. Only the main one logs all.
 
     Raises:
-        ConfigError: there are more processes on this machine than GPUs.
+        UserError: there are more processes on this machine than GPUs.
     """
     if not _under_torchrun():
         yield
@@ -46,7 +45,7 @@ def process_group(device: torch.device) -> Iterator[None]:
     if device.type == "cuda":
         local_rank, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
         if local_rank >= gpus:
-            raise ConfigError(f"{os.environ['LOCAL_WORLD_SIZE']} processes need as many GPUs, but there are {gpus}")
+            raise UserError(f"{os.environ['LOCAL_WORLD_SIZE']} processes need as many GPUs, but there are {gpus}")
         torch.cuda.set_device(local_rank)
         backend = "cpu:gloo,cuda:nccl"
     dist.init_process_group(backend, timeout=PATIENCE)

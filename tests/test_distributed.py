@@ -15,9 +15,10 @@ from safetensors.torch import load_file
 
 from nmt import distributed
 from nmt.commands import train
-from nmt.config import ConfigError, ModelKind, OptimConfig, OptimKind, TrainConfig, to_dict
+from nmt.config import ModelKind, OptimConfig, OptimKind, TrainConfig, to_dict
 from nmt.data.batching import BatchPlan
 from nmt.data.prepare import prepare
+from nmt.errors import UserError
 from nmt.run_folder import RunFolder
 
 PROGRAM = """
@@ -171,7 +172,7 @@ def test_more_processes_than_gpus_are_refused(monkeypatch):
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     with (
-        pytest.raises(ConfigError, match="2 processes need as many GPUs, but there are 1"),
+        pytest.raises(UserError, match="2 processes need as many GPUs, but there are 1"),
         distributed.process_group(torch.device("cuda")),
     ):
         pass
