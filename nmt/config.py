@@ -529,7 +529,7 @@ def validate(config: Config) -> None:
         "train.max_tokens": train.max_tokens,
         "train.microbatches": train.microbatches,
         "train.validate_every": train.validate_every,
-        "train.save_every": train.save_every or 1,
+        "train.save_every": 1 if train.save_every is None else train.save_every,
         "train.log_every": train.log_every,
         "train.keep_last": train.keep_last,
         "train.average_last": train.average_last,

@@ -27,8 +27,8 @@ class ProcessLost(RunFailure):
     """Another process of the group ended or failed, so that this one cannot go on; that one says why."""
 
 
-PATIENCE = timedelta(days=7)
-"""How long a process waits for the others. The main one may prepare or validate for hours; one that died is noticed at once."""
+TIMEOUT = timedelta(days=7)
+"""How long a process waits for the others: the main one may prepare or validate for hours. Over gloo one that died is noticed at once."""
 
 
 @contextmanager
@@ -48,7 +48,7 @@ def process_group(device: torch.device) -> Iterator[None]:
             raise UserError(f"{os.environ['LOCAL_WORLD_SIZE']} processes need as many GPUs, but there are {gpus}")
         torch.cuda.set_device(local_rank)
         backend = "cpu:gloo,cuda:nccl"
-    dist.init_process_group(backend, timeout=PATIENCE)
+    dist.init_process_group(backend, timeout=TIMEOUT)
     if not is_main():
         logging.getLogger().setLevel(logging.WARNING)
     try:

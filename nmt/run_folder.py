@@ -230,8 +230,8 @@ def _agree(folder: RunFolder, new: Config) -> Config:
         for key in sorted(before.keys() | now.keys())
         if before.get(key) != now.get(key) and not key.startswith(FREE_TO_CHANGE)
     ]
-    decaying = new.schedule.kind is ScheduleKind.warmup_stable_decay and new.train.max_steps != old.train.max_steps
-    if decaying and max(folder.checkpoints.steps(), default=0) > (old.train.max_steps or 0) - old.schedule.decay_steps:
+    end_moves = new.schedule.kind is ScheduleKind.warmup_stable_decay and new.train.max_steps != old.train.max_steps
+    if end_moves and max(folder.checkpoints.steps(), default=0) > (old.train.max_steps or 0) - old.schedule.decay_steps:
         changed.append(
             f"`train.max_steps` was {old.train.max_steps} and is now {new.train.max_steps}, but the learning rate already falls "
             f"over the last {old.schedule.decay_steps} steps"

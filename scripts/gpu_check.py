@@ -1,8 +1,8 @@
 """Does everything work on this GPU, and how fast? ``python scripts/gpu_check.py`` on a CUDA machine; needs torch and the package alone.
 
 The test suite runs on the CPU, where CUDA kernels can only be chosen, not run. This compares them with the CPU, resumes runs, and then
-measures training and decoding, a line each; under eight minutes on one GPU. The exit status is the number of failures. With
-``--device cpu`` it goes through the same steps in small, which shows that the script itself works.
+measures training and decoding, a line each. It is meant for eight minutes of one GPU, which is not measured yet. The exit status is the
+number of failures. With ``--device cpu`` it goes through the same steps in small, which shows that the script itself works.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ with open(path) as file:
 try:
     sys.exit(train.main(config))
 except ConfigError as error:
-    sys.exit(_refuse("train", str(error)))
+    sys.exit(_refuse("train", error))
 """
 """Trains; process 1 is sent signal ``number`` during its fourth update."""
 
@@ -142,11 +142,11 @@ def test_unequal_work_is_refused_once(config, torchrun):
     assert result.stderr.count(message) == 1
 
 
+@pytest.mark.parametrize("family_config", ["luong-general-feeding-1"], ids=str, indirect=True)
 def test_the_command_line_under_torchrun(config, tmp_path):
     """Stopped by a signal to torchrun itself, then gone on with."""
-    part = replace(config, train=replace(config.train, max_steps=100_000, validate_every=50_000))
-    values = {"output_dir": part.output_dir, "data": "files", "model": "luong", "tracking.tensorboard": "false"}
-    values |= {f"data.{name}": getattr(part.data, name) for name in ("source", "target", "dev_size", "test_size", "store_dir")}
+    values = {"output_dir": config.output_dir, "data": "files", "model": "luong", "tracking.tensorboard": "false"}
+    values |= {f"data.{name}": getattr(config.data, name) for name in ("source", "target", "dev_size", "test_size", "store_dir")}
     values |= {"tokenizer.vocab_size": 30, "model.embedding_dim": 13, "model.hidden_dim": 14, "train.max_epochs": "null"}
     values |= {"train.max_tokens": 256, "train.microbatches": 2, "train.log_every": 1, "train.validate_every": 50_000}
     words = [f"{name}={value}" for name, value in values.items()]

@@ -23,7 +23,7 @@ def main(command: AlignCommand) -> int:
     config, translator = build_translator(command)
     given = {name: getattr(command, name) for name in ("layer", "head", "method", "num_heatmaps")}
     alignment = dataclasses.replace(config.alignment, **{name: value for name, value in given.items() if value is not None})
-    text = read_test_set(command, config)
+    text = read_test_set(command, config, command.links)
     folder = Path(command.run) / "alignment" / command.name
     _, scores = align_text(translator, text, alignment, folder)
     print(f"alignments of {len(text)} pairs are in {folder}")

@@ -29,14 +29,13 @@ def lc_tok_language(config: Config) -> str | None:
     return languages(config.data)[1] if config.evaluation.lc_tok else None
 
 
-def read_test_set(command: EvaluateCommand | AlignCommand, config: Config) -> ParallelText:
-    """The pairs of the files that a command names, or the test set of its run.
+def read_test_set(command: EvaluateCommand | AlignCommand, config: Config, links: str | None = None) -> ParallelText:
+    """The pairs of the files that a command names, with gold ``links`` where a file of them is given, or the test set of its run.
 
     Raises:
         ConfigError: some of the files are not given.
         RunError: the run's data changed, so that its test set cannot be told from what it was trained on.
     """
-    links = command.links if isinstance(command, AlignCommand) else None
     if command.source and command.target:
         return read_pairs(Path(command.source), Path(command.target), Path(links) if links else None)
     if command.source or command.target or links:

@@ -68,7 +68,7 @@ def launch(command: str, conf: Path) -> int:
     except UserError as error:
         return _refuse(command, error)
     except (HydraException, OmegaConfBaseException) as error:
-        return _refuse(command, explain(error, schema))
+        return _refuse(command, ConfigError(explain(error, schema)))
     return status
 
 
@@ -125,10 +125,10 @@ def _sweep_name(name: str, overrides: str) -> str:
     return full if len(full) <= 64 else f"{full[:55]}-{hashlib.sha256(overrides.encode()).hexdigest()[:8]}"
 
 
-def _refuse(command: str, error: UserError | str) -> int:
+def _refuse(command: str, error: UserError) -> int:
     if distributed.is_main():
         print(f"nmt {command}: {error}", file=sys.stderr)
-    elif isinstance(error, UserError) and not isinstance(error, ConfigError):  # the settings are the same in all processes
+    elif not isinstance(error, ConfigError):  # the settings are the same in all processes
         print(f"nmt {command}, process {distributed.rank()}: {error}", file=sys.stderr)
     return 2
 

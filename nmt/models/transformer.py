@@ -25,14 +25,14 @@ class TransformerMemory(Memory):
     keys: list[Float[Tensor, "... h d"]]
     values: list[Float[Tensor, "... h d"]]
     layout: Layout
-    made: list[KeyValueCache] | None = None
+    cached: list[KeyValueCache] | None = None
 
     def caches(self) -> list[KeyValueCache]:
         """What :attr:`keys` and :attr:`values` are, in the order that steps read them in."""
-        if self.made is None:
+        if self.cached is None:
             padded = zip(map(self.layout.pad, self.keys), map(self.layout.pad, self.values), strict=True)
-            self.made = [KeyValueCache.of(keys, values) for keys, values in padded]
-        return self.made
+            self.cached = [KeyValueCache.of(keys, values) for keys, values in padded]
+        return self.cached
 
     def select(self, sentences: Int[Tensor, " B2"]) -> TransformerMemory:
         caches = [cache.select(sentences) for cache in self.caches()]

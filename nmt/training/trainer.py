@@ -138,11 +138,11 @@ class Trainer:
         config, step = self.config, self.state.step
         begun = time.monotonic()
         sums = Sums.of(self.update.sums.over_processes(), torch.device("cpu"))
-        self.update.sums = replace(Sums.zero(self.update.device), bad_now=self.update.sums.bad_now)
+        self.update.sums = replace(Sums.zero(self.update.device), bad_in_a_row=self.update.sums.bad_in_a_row)
         sums.busy_s += time.monotonic() - begun
-        if sums.bad_longest >= config.max_bad_steps:
+        if sums.most_bad_in_a_row >= config.max_bad_steps:
             raise TrainingError(
-                f"step {step}: the gradients of {int(sums.bad_longest)} updates in a row were not finite "
+                f"step {step}: the gradients of {int(sums.most_bad_in_a_row)} updates in a row were not finite "
                 f"(`train.max_bad_steps` is {config.max_bad_steps}); a lower `optim.learning_rate` may help"
             )
         if self._peak is None:

@@ -115,7 +115,7 @@ class Updater:
         self.optimizer.found_inf = bad  # type: ignore[attr-defined]  # the fused kernels skip the update where it is 1
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self.sums.add_norm(norm.double(), bad)
+        self.sums.count_norm(norm.double(), bad)
 
 
 @dataclass(slots=True)
@@ -126,7 +126,7 @@ class Sums:
         loss, nll: over all real target tokens.
         norm: of the gradients of finite updates.
         bad: updates that were not finite.
-        bad_now, bad_longest: how many of them in a row the newest updates are, and the most that there were.
+        bad_in_a_row, most_bad_in_a_row: how many of them in a row the newest updates are, and the most that there were.
         tokens: real target tokens.
         real_positions, positions: of source and target, without and with padding.
         target_positions: of the target, with padding.
@@ -137,8 +137,8 @@ class Sums:
     nll: Tensor
     norm: Tensor
     bad: Tensor
-    bad_now: Tensor
-    bad_longest: Tensor
+    bad_in_a_row: Tensor
+    most_bad_in_a_row: Tensor
     tokens: float = 0.0
     real_positions: float = 0.0
     positions: float = 0.0
@@ -148,7 +148,7 @@ class Sums:
 
     @staticmethod
     def of(values: list[float], device: torch.device) -> Sums:
-        """The inverse of :meth:`tolist`; zero where there are no values."""
+        """The inverse of :meth:`over_processes`; zero where there are no values."""
         if not values:
             return Sums.zero(device)
         return Sums(*torch.tensor(values[:6], dtype=torch.float64, device=device), *values[6:])
@@ -157,16 +157,16 @@ class Sums:
     def zero(device: torch.device) -> Sums:
         return Sums(*torch.zeros(6, dtype=torch.float64, device=device))
 
-    def add_norm(self, norm: Tensor, bad: Tensor) -> None:
+    def count_norm(self, norm: Tensor, bad: Tensor) -> None:
         """Count the gradient of an update; ``bad`` is 1 where it was not finite."""
         self.norm += torch.where(bad.bool(), 0.0, norm)
         self.bad += bad
-        self.bad_now = (self.bad_now + bad) * bad
-        self.bad_longest = torch.maximum(self.bad_longest, self.bad_now)
+        self.bad_in_a_row = (self.bad_in_a_row + bad) * bad
+        self.most_bad_in_a_row = torch.maximum(self.most_bad_in_a_row, self.bad_in_a_row)
 
     def over_processes(self) -> list[float]:
         """All of them as numbers, summed over the processes, but for what is the same in all of them; waits for the device."""
-        same = {"norm", "bad", "bad_now", "bad_longest", "busy_s", "data_s"} if not distributed.is_main() else set()
+        same = {"norm", "bad", "bad_in_a_row", "most_bad_in_a_row", "busy_s", "data_s"} if not distributed.is_main() else set()
         values = torch.tensor(
             [0.0 if name in same else float(getattr(self, name)) for name in self.__slots__], dtype=torch.float64
         )

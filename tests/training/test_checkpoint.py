@@ -1,5 +1,6 @@
 import json
 import os
+import re
 
 import pytest
 import torch
@@ -118,9 +119,10 @@ def test_a_full_disk_leaves_the_old_ones(checkpoints, monkeypatch, write):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(f"nmt.training.checkpoint.{write}", full)
-    with pytest.raises(CheckpointError, match=r"MiB free.*No space left.*\[1"):
+    steps = [1, 2] if write == "write_text_atomic" else [1]  # that one names a checkpoint which is already whole
+    with pytest.raises(CheckpointError, match=rf"MiB free.*No space left.*{re.escape(str(steps))}$"):
         save(checkpoints, 2, 2.0)
-    assert checkpoints.load_latest().step == (2 if write == "write_text_atomic" else 1)
+    assert checkpoints.load_latest().step == steps[-1]
     assert not list(checkpoints.folder.glob("*.tmp"))
 
 
