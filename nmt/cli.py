@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nmt import __version__
 from nmt.allocator import keep_freed_memory
-from nmt.config import suggestion
+from nmt.conversion import suggestion
 
 COMMANDS = {
     "run": "prepare, train, evaluate, align and report, in one go",

@@ -5,6 +5,10 @@ class UserError(ValueError):
     """Settings or input that have to be changed; shown as one message without a traceback, exit status 2."""
 
 
+class ConfigError(UserError):
+    """A setting that cannot be used; the message names the key, the rule and the value."""
+
+
 class DataError(UserError):
     """Input that cannot be read as it should; the message names file and line."""
 

@@ -14,7 +14,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from nmt import allocator, distributed
-from nmt.config import ConfigError, Device, Precision
+from nmt.config import Device, Precision
+from nmt.errors import ConfigError
 
 
 def resolve_device(device: Device) -> torch.device:

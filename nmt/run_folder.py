@@ -22,14 +22,16 @@ import yaml
 from filelock import FileLock, Timeout
 
 from nmt import distributed
-from nmt.config import Config, ConfigError, Precision, ScheduleKind, Weights, from_dict, to_dict, validate
+from nmt.config import Config, Precision, ScheduleKind, Weights
+from nmt.conversion import from_dict, to_dict
 from nmt.data.store import Store
 from nmt.data.tokenizer import Tokenizer
-from nmt.errors import UserError
+from nmt.errors import ConfigError, UserError
 from nmt.files import write_json_atomic, write_text_atomic
 from nmt.hardware import resolve_device, resolve_precision
 from nmt.models import build_model
 from nmt.models.interface import Seq2Seq
+from nmt.rules import validate
 from nmt.training.checkpoint import Checkpoints, load_weights
 
 log = logging.getLogger(__name__)

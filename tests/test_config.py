@@ -7,7 +7,6 @@ from nmt import config as options
 from nmt.config import (
     BuiltinDataConfig,
     Config,
-    ConfigError,
     LuongConfig,
     RecurrentAttentionConfig,
     Score,
@@ -15,11 +14,10 @@ from nmt.config import (
     SearchOverrides,
     TrainConfig,
     TransformerConfig,
-    from_dict,
-    seconds,
-    to_dict,
-    validate,
 )
+from nmt.conversion import from_dict, seconds, to_dict
+from nmt.errors import ConfigError
+from nmt.rules import validate
 
 
 def whole(**changes) -> Config:

@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 
 from nmt import distributed
 from nmt.commands import train
-from nmt.config import ModelKind, OptimConfig, OptimKind, TrainConfig, to_dict
+from nmt.config import ModelKind, OptimConfig, OptimKind, TrainConfig
+from nmt.conversion import to_dict
 from nmt.data.batching import BatchPlan
 from nmt.data.prepare import prepare
 from nmt.errors import UserError
@@ -26,7 +27,9 @@ import logging, os, sys, yaml
 from nmt import distributed
 from nmt.commands import train
 from nmt.commands.launch import _refuse
-from nmt.config import Config, ConfigError, from_dict
+from nmt.config import Config
+from nmt.errors import ConfigError
+from nmt.conversion import from_dict
 from nmt.training.update import Updater
 
 logging.basicConfig(level="INFO")

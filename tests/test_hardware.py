@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from nmt.config import ConfigError, Precision
+from nmt.config import Precision
+from nmt.errors import ConfigError
 from nmt.hardware import count_flops, matmul_peak, resolve_precision
 from nmt.models.quantized import Int8Linear
 

@@ -17,11 +17,12 @@ from torch import Tensor
 
 from nmt.alignment.links import AlignmentScores, alignment_scores, read_links, word_weights
 from nmt.attention.capture import capture
-from nmt.config import AlignmentConfig, ConfigError, Precision
+from nmt.config import AlignmentConfig, Precision
 from nmt.data.batching import length_buckets, pad_ids
 from nmt.data.cleaning import normalize
 from nmt.data.links import Link, Links, check_links, format_links
 from nmt.data.tokenizer import BOS, EOS, WORD_START, Tokenizer
+from nmt.errors import ConfigError
 from nmt.files import write_bytes_atomic, write_json_atomic, write_text_atomic
 from nmt.hardware import autocast
 from nmt.layout import Layout

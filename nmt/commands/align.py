@@ -10,10 +10,12 @@ from nmt.alignment.heatmap import save_heatmap
 from nmt.alignment.links import AlignmentScores
 from nmt.commands.evaluate import read_test_set
 from nmt.commands.translate import build_translator
-from nmt.config import AlignCommand, AlignmentConfig, ConfigError, Precision, validate_name
+from nmt.config import AlignCommand, AlignmentConfig, Precision
 from nmt.data.links import parse_links
 from nmt.data.reader import ParallelText
 from nmt.decoding.translator import Translator
+from nmt.errors import ConfigError
+from nmt.rules import validate_name
 
 
 def main(command: AlignCommand) -> int:

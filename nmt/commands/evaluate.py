@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from nmt.commands.translate import build_translator
-from nmt.config import AlignCommand, Config, ConfigError, EvaluateCommand, validate_name
+from nmt.config import AlignCommand, Config, EvaluateCommand
 from nmt.data.prepare import prepare
 from nmt.data.reader import ParallelText, languages, read_pairs
+from nmt.errors import ConfigError
 from nmt.evaluation.evaluator import evaluate
 from nmt.evaluation.metrics import Score
+from nmt.rules import validate_name
 from nmt.run_folder import RunFolder
 
 

@@ -25,8 +25,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from nmt import config as options
 from nmt import distributed
-from nmt.config import Config, ConfigError, from_dict, suggestion
-from nmt.errors import RunFailure, UserError
+from nmt.config import Config
+from nmt.conversion import from_dict, suggestion
+from nmt.errors import ConfigError, RunFailure, UserError
 
 log = logging.getLogger("nmt")
 

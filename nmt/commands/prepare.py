@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from nmt.config import Config, validate
+from nmt.config import Config
 from nmt.data.cleaning import format_report
 from nmt.data.prepare import prepare
+from nmt.rules import validate
 
 
 def main(config: Config) -> int:

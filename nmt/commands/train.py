@@ -11,11 +11,12 @@ from types import FrameType
 import torch
 
 from nmt import distributed
-from nmt.config import Config, ConfigError, ModelKind, ProgressStyle
+from nmt.config import Config, ModelKind, ProgressStyle
 from nmt.data.batching import BatchPlan
 from nmt.data.prepare import prepare
 from nmt.data.store import Split, Store
 from nmt.decoding.translator import Translator
+from nmt.errors import ConfigError
 from nmt.hardware import resolve_device
 from nmt.models import build_model
 from nmt.provenance import provenance

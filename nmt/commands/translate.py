@@ -11,10 +11,11 @@ from typing import BinaryIO
 
 import torch
 
-from nmt.config import Config, RunCommand, SearchConfig, SearchOverrides, TranslateCommand, validate_search
+from nmt.config import Config, RunCommand, SearchConfig, SearchOverrides, TranslateCommand
 from nmt.data.reader import decode_line
 from nmt.decoding.translator import Translator
 from nmt.hardware import resolve_device
+from nmt.rules import validate_search
 from nmt.run_folder import load_run
 
 

@@ -13,9 +13,9 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from nmt.config import ConfigError
 from nmt.data.store import Split
 from nmt.data.tokenizer import BOS, EOS
+from nmt.errors import ConfigError
 from nmt.layout import Layout
 
 Indices = npt.NDArray[np.int64]

@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nmt.config import CleaningConfig, ConfigError
+from nmt.config import CleaningConfig
 from nmt.data.reader import Corpus, Pairs, ParallelText, check_size, joined, whole
 from nmt.data.tokenizer import WORD_START
-from nmt.errors import DataError
+from nmt.errors import ConfigError, DataError
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from nmt.config import BuiltinDataConfig, DataConfig, FilesDataConfig, TokenizerConfig, to_dict
+from nmt.config import BuiltinDataConfig, DataConfig, FilesDataConfig, TokenizerConfig
+from nmt.conversion import to_dict
 from nmt.data.cleaning import Selection, clean, normalize, report_dict, split_off
 from nmt.data.reader import Corpus, languages, pair_paths, read_corpus, reads_hub, whole
 from nmt.data.store import Store, store_exists, write_store

@@ -17,9 +17,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from nmt.config import BuiltinDataConfig, ConfigError, DataConfig, FilesDataConfig
+from nmt.config import BuiltinDataConfig, DataConfig, FilesDataConfig
 from nmt.data.links import check_links, parse_links
-from nmt.errors import DataError
+from nmt.errors import ConfigError, DataError
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import sentencepiece as spm
 
-from nmt.config import ConfigError, TokenizerConfig, TokenizerKind
-from nmt.errors import DataError
+from nmt.config import TokenizerConfig, TokenizerKind
+from nmt.errors import ConfigError, DataError
 from nmt.files import write_bytes_atomic
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3

@@ -9,7 +9,8 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from nmt.config import ConfigError, OptimConfig, OptimKind, ScheduleConfig, ScheduleKind
+from nmt.config import OptimConfig, OptimKind, ScheduleConfig, ScheduleKind
+from nmt.errors import ConfigError
 from nmt.models.layers import OutputLayer
 from nmt.training.muon import Muon
 

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from nmt import distributed
-from nmt.config import Metric, TrainConfig, seconds
+from nmt.config import Metric, TrainConfig
+from nmt.conversion import seconds
 from nmt.errors import RunFailure
 from nmt.hardware import matmul_peak
 from nmt.tracking import Progress, Tracker

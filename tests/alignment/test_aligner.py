@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from nmt.alignment.aligner import align, cross_attention_name, write_alignments
-from nmt.config import AlignmentConfig, ConfigError, LinkMethod, Precision, TokenizerConfig
+from nmt.config import AlignmentConfig, LinkMethod, Precision, TokenizerConfig
 from nmt.data.links import parse_links
 from nmt.data.tokenizer import BOS, EOS, Tokenizer
-from nmt.errors import DataError
+from nmt.errors import ConfigError, DataError
 from nmt.models import build_model
 
 SOURCES = [

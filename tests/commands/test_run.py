@@ -18,7 +18,6 @@ from filelock import FileLock
 from nmt.commands import align, evaluate, prepare, run, train, translate
 from nmt.config import (
     AlignCommand,
-    ConfigError,
     EvaluateCommand,
     LuongConfig,
     Precision,
@@ -27,9 +26,9 @@ from nmt.config import (
     TrackingConfig,
     TrainConfig,
     TranslateCommand,
-    to_dict,
 )
-from nmt.errors import UserError
+from nmt.conversion import to_dict
+from nmt.errors import ConfigError, UserError
 from nmt.run_folder import RunError, RunFolder
 
 LIMITS = TrainConfig(max_steps=4, max_tokens=256, validate_every=2, log_every=1)

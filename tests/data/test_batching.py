@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from nmt.config import ConfigError
 from nmt.data.batching import BatchPlan, length_buckets, make_batch
 from nmt.data.store import Split
 from nmt.data.tokenizer import BOS, EOS, PAD
+from nmt.errors import ConfigError
 
 RANDOM = np.random.default_rng(3)
 SOURCES = RANDOM.integers(1, 23, 997)

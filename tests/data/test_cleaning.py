@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nmt.config import CleaningConfig, ConfigError
+from nmt.config import CleaningConfig
 from nmt.data import cleaning
 from nmt.data.cleaning import format_report, normalize, report_dict
 from nmt.data.reader import ParallelText, whole
+from nmt.errors import ConfigError
 
 
 def corpus(pairs, **others):

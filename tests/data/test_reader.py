@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nmt.config import BuiltinDataConfig, ConfigError, FilesDataConfig
+from nmt.config import BuiltinDataConfig, FilesDataConfig
 from nmt.data.reader import languages, read_corpus, read_lines, read_pairs
-from nmt.errors import DataError
+from nmt.errors import ConfigError, DataError
 
 TEXT = st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]), max_size=20).filter(
     lambda s: not s.endswith("\r")

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nmt.config import CleaningConfig, ConfigError, FilesDataConfig, TokenizerConfig, TokenizerKind
+from nmt.config import CleaningConfig, FilesDataConfig, TokenizerConfig, TokenizerKind
 from nmt.data import cleaning, prepare, reader
 from nmt.data.cleaning import UNUSUAL, clean, normalize, report_dict, split_off
 from nmt.data.reader import PairFiles, ParallelText, read_lines, whole
 from nmt.data.store import Store
 from nmt.data.tokenizer import Tokenizer
+from nmt.errors import ConfigError
 
 
 def plain_clean(corpus, config):

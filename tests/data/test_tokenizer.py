@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nmt.config import ConfigError, TokenizerConfig, TokenizerKind
+from nmt.config import TokenizerConfig, TokenizerKind
 from nmt.data.cleaning import normalize
 from nmt.data.tokenizer import BOS, EOS, PAD, UNK, Tokenizer
-from nmt.errors import DataError
+from nmt.errors import ConfigError, DataError
 
 LINES = [
     "the small dog sees the big house",

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from nmt.config import ConfigError, OptimConfig, OptimKind, ScheduleConfig, ScheduleKind
+from nmt.config import OptimConfig, OptimKind, ScheduleConfig, ScheduleKind
+from nmt.errors import ConfigError
 from nmt.training.optim import build_optimizer, build_schedule
 
 

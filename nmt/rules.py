@@ -1,0 +1,94 @@
+"""The rules that settings must keep, one by one and together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from nmt.config import Config, Precision, RecurrentConfig, SearchConfig, TransformerConfig
+from nmt.conversion import seconds, to_dict
+from nmt.errors import ConfigError
+
+
+def validate(config: Config) -> None:
+    """Check the rules that tie settings together.
+
+    Raises:
+        ConfigError: the first rule that is broken.
+    """
+    train, model = config.train, config.model
+    validate_name(config.name)
+    validate_search(config.search)
+    at_least_one = {
+        "train.max_tokens": train.max_tokens,
+        "train.microbatches": train.microbatches,
+        "train.validate_every": train.validate_every,
+        "train.save_every": 1 if train.save_every is None else train.save_every,
+        "train.log_every": train.log_every,
+        "train.keep_last": train.keep_last,
+        "train.average_last": train.average_last,
+        "train.max_bad_steps": train.max_bad_steps,
+        "loss.chunk_size": config.loss.chunk_size,
+    }
+    _validate_counts(at_least_one)
+    if config.precision is Precision.int8:
+        raise ConfigError("`precision=int8` is for `nmt translate` and `nmt evaluate`; a run is trained in fp32 or bf16")
+    if not 0 <= config.loss.label_smoothing < 1:
+        raise ConfigError(f"`loss.label_smoothing` must be at least 0 and below 1, but is {config.loss.label_smoothing}")
+    if train.average_last > train.keep_last:
+        raise ConfigError(
+            f"`train.average_last` must be at most `train.keep_last` ({train.keep_last}), but is {train.average_last}"
+        )
+    seconds(train.max_time)
+    if train.max_steps is train.max_epochs is train.max_time is train.patience is None:
+        raise ConfigError("training has no end: set `train.max_steps`, `train.max_epochs`, `train.max_time` or `train.patience`")
+    _validate_sizes(to_dict(model), "model")
+    if isinstance(model, TransformerConfig):
+        if model.model_dim % model.num_heads:
+            raise ConfigError(
+                f"`model.model_dim` must be a multiple of `model.num_heads` ({model.num_heads}), but is {model.model_dim}"
+            )
+        if model.model_dim % 2:
+            raise ConfigError(f"`model.model_dim` must be even (sine and cosine positions), but is {model.model_dim}")
+    if isinstance(model, RecurrentConfig) and model.hidden_dim % 2:
+        raise ConfigError(f"`model.hidden_dim` must be even (two directions of the encoder), but is {model.hidden_dim}")
+
+
+def validate_name(name: str) -> None:
+    """Check the name of a folder that a run or one of its commands makes.
+
+    Raises:
+        ConfigError: it is too long, or could lead elsewhere.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", name) or name.startswith("."):
+        raise ConfigError(f"`name` must be 1 to 64 letters, digits, `.`, `_` or `-` and not begin with `.`, but is {name!r}")
+
+
+def validate_search(search: SearchConfig) -> None:
+    """Check the settings of a search.
+
+    Raises:
+        ConfigError: the first rule that is broken.
+    """
+    _validate_counts({"search.beam_size": search.beam_size, "search.max_sentences": search.max_sentences})
+    if search.length_penalty < 0:
+        raise ConfigError(f"`search.length_penalty` must be at least 0, but is {search.length_penalty}")
+
+
+def _validate_counts(counts: Mapping[str, int]) -> None:
+    for key, number in counts.items():
+        if number < 1:
+            raise ConfigError(f"`{key}` must be at least 1, but is {number}")
+
+
+def _validate_sizes(values: Mapping[str, Any], path: str) -> None:
+    """Widths and counts are at least 1, dropout is a probability."""
+    for name, value in values.items():
+        key = f"{path}.{name}"
+        if isinstance(value, Mapping):
+            _validate_sizes(value, key)
+        elif name.endswith(("_dim", "_layers", "num_heads")) and value < 1:
+            raise ConfigError(f"`{key}` must be at least 1, but is {value}")
+        elif name.endswith("dropout") and not 0 <= value < 1:
+            raise ConfigError(f"`{key}` must be at least 0 and below 1, but is {value}")
