@@ -36,6 +36,32 @@ class DataKind(Enum):
     files = "files"
 
 
+class TextFormat(Enum):
+    """How a file holds both sides of a text; ``auto`` goes by its suffix."""
+
+    auto = "auto"
+    tsv = "tsv"
+    jsonl = "jsonl"
+    parquet = "parquet"
+    tmx = "tmx"
+    po = "po"
+
+
+class InvalidUtf8(Enum):
+    """What becomes of training pairs with bytes that are no UTF-8: they are an error, or they are dropped and counted."""
+
+    error = "error"
+    drop = "drop"
+
+
+class Overlap(Enum):
+    """Which training pairs count as known from dev and test: none, those that are there, or those of which a side is there."""
+
+    none = "none"
+    pair = "pair"
+    side = "side"
+
+
 class ModelKind(Enum):
     bahdanau = "bahdanau"
     luong = "luong"
@@ -45,6 +71,8 @@ class ModelKind(Enum):
 class TokenizerKind(Enum):
     unigram = "unigram"
     bpe = "bpe"
+    char = "char"
+    word = "word"
 
 
 class Score(Enum):
@@ -112,21 +140,53 @@ class ProgressStyle(Enum):
 
 
 @dataclass(kw_only=True, slots=True)
-class CleaningConfig:
-    """Lengths are in whitespace-separated words; a ratio is the longer side's length over the shorter one's."""
+class NormalizationConfig:
+    """What is done to text before it is cut into pieces, besides what is always done (:mod:`nmt.data.normalization`).
 
-    max_length: int = 200
-    max_ratio: float = 9.0
+    ``punctuation`` and ``tokenize`` are those of Moses and need the extra ``moses``; what was tokenized is joined again when a model has
+    written it. ``lowercase`` cannot be undone.
+    """
+
+    punctuation: bool = False
+    tokenize: bool = False
+    lowercase: bool = False
+
+
+@dataclass(kw_only=True, slots=True)
+class CleaningConfig:
+    """Which training pairs are dropped; null and false switch a rule off.
+
+    Lengths are in words; where words are written without blanks between them (Chinese, Thai, ...), a few characters are one. A ratio is
+    the longer side's length over the shorter one's. A pair of equal sides is a copy if it is longer than ``max_copy_length``. With
+    ``match_digits`` both sides must have the same numbers. ``keep_gold`` lets training pairs be those of ``data.gold_source`` and
+    ``data.gold_target``.
+    """
+
+    max_length: int | None = 200
+    max_characters: int | None = 4_000
+    max_ratio: float | None = 9.0
+    max_copy_length: int | None = 3
+    match_digits: bool = False
     deduplicate: bool = True
-    remove_overlap: bool = True
+    remove_overlap: Overlap = Overlap.pair
+    keep_gold: bool = False
+    invalid_utf8: InvalidUtf8 = InvalidUtf8.error
 
 
 @dataclass(kw_only=True, slots=True)
 class DataConfig:
+    """``direction`` is ``SOURCE-TARGET``, two languages; where the text has them the other way round, it is turned.
+
+    ``processes`` work on much text at a time; null takes as many as there are cores.
+    """
+
     kind: DataKind
     source_language: str | None = None
     target_language: str | None = None
+    direction: str | None = None
     store_dir: str = "outputs/store"
+    processes: int | None = None
+    normalization: NormalizationConfig = field(default_factory=NormalizationConfig)
     cleaning: CleaningConfig = field(default_factory=CleaningConfig)
 
 
@@ -141,33 +201,90 @@ class BuiltinDataConfig(DataConfig):
 
 
 @dataclass(kw_only=True, slots=True)
-class FilesDataConfig(DataConfig):
-    """Line-aligned text files, plain or gzip.
+class CorpusConfig:
+    """Where training text lies: in the line-aligned files ``source`` and ``target``, in the one file ``bitext``, or on the hub.
 
-    Languages default to the suffixes of ``source`` and ``target``. Where ``dev_*`` or ``test_*`` are not given, ``dev_size`` and
-    ``test_size`` pairs are split off the training text with the run's seed. ``hub_name`` (a dataset of the hub, or a local folder
-    that ``datasets`` reads) is used when the files are absent; its columns are named by the languages.
+    Files are plain or compressed (gz, bz2, xz, zst). ``bitext`` is TSV, JSON lines, Parquet, TMX or gettext ``.po`` by its suffix, unless
+    ``format`` says; ``-`` is standard input, TSV unless ``format`` says. Columns are numbers from 1 in TSV, and otherwise names, which
+    default to the languages. ``hub_name`` is a dataset of the hub, or a local folder that ``datasets`` reads; it is used when the files are
+    not there.
+
+    ``weight`` is how often an epoch has each pair: 2 twice, 0.5 in every other epoch. ``tag`` is written before every source sentence
+    and is a piece of its own, such as ``<2de>``; it is given to the model in the same way when it translates.
+    """
+
+    source: str | None = None
+    target: str | None = None
+    bitext: str | None = None
+    format: TextFormat = TextFormat.auto
+    source_column: str | None = None
+    target_column: str | None = None
+    hub_name: str | None = None
+    hub_config: str | None = None
+    hub_revision: str | None = None
+    weight: float = 1.0
+    tag: str | None = None
+
+
+@dataclass(kw_only=True, slots=True)
+class FilesDataConfig(DataConfig):
+    """Text of your own: one corpus, described as in :class:`CorpusConfig`, or several ``corpora`` by name, which are mixed.
+
+    Languages default to the suffixes of ``source`` and ``target``. Dev and test text is given as training text is, line-aligned or as
+    ``bitext``; where it is not, ``dev_size`` and ``test_size`` pairs are split off the training text with the run's seed.
+    ``test_alignment`` has the test text's gold links; ``gold_*`` are aligned pairs besides, which are kept out of the training text as
+    dev and test are. ``tag`` stands before dev and test sources too.
     """
 
     kind: DataKind = DataKind.files
     source: str | None = None
     target: str | None = None
+    bitext: str | None = None
+    format: TextFormat = TextFormat.auto
+    source_column: str | None = None
+    target_column: str | None = None
+    hub_name: str | None = None
+    hub_config: str | None = None
+    hub_revision: str | None = None
+    weight: float = 1.0
+    tag: str | None = None
+    corpora: dict[str, CorpusConfig] = field(default_factory=dict)
     dev_source: str | None = None
     dev_target: str | None = None
+    dev_bitext: str | None = None
     test_source: str | None = None
     test_target: str | None = None
+    test_bitext: str | None = None
     test_alignment: str | None = None
+    gold_source: str | None = None
+    gold_target: str | None = None
+    gold_alignment: str | None = None
     dev_size: int = 1_000
     test_size: int = 1_000
-    hub_name: str | None = None
-    hub_revision: str | None = None
 
 
 @dataclass(kw_only=True, slots=True)
 class TokenizerConfig:
+    """How text is cut into pieces: learned from the training text, or the SentencePiece ``model`` that a file has.
+
+    One vocabulary for both languages, unless ``joint`` is false; then ``vocab_size`` is the source's, and the target's too where
+    ``target_vocab_size`` is null. ``word`` leaves words whole, the rarest are unknown. ``byte_fallback`` writes what has no piece as
+    bytes, so that nothing is unknown. With ``hard_limit`` false a text that has fewer pieces makes a smaller vocabulary. ``symbols`` are
+    pieces of your own that are never cut; the tags of corpora are such. ``sampling_alpha`` has training text cut anew each time it is
+    read, see :meth:`nmt.data.tokenizer.Tokenizer.sample`; usual are 0.2 for unigram and 0.1 for BPE.
+    """
+
     kind: TokenizerKind = TokenizerKind.unigram
     vocab_size: int = 8_000
+    target_vocab_size: int | None = None
+    joint: bool = True
     character_coverage: float = 1.0
+    byte_fallback: bool = False
+    hard_limit: bool = True
+    symbols: list[str] = field(default_factory=list)
+    model: str | None = None
+    target_model: str | None = None
+    sampling_alpha: float | None = None
 
 
 @dataclass(kw_only=True, slots=True)

@@ -25,12 +25,18 @@ def to_dict(config: Any) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for f in dataclasses.fields(config):
         value = getattr(config, f.name)
-        if dataclasses.is_dataclass(value):
-            value = to_dict(value)
-        elif isinstance(value, Enum):
-            value = value.name
-        result[f.name] = value
+        result[f.name] = _plain(value)
     return result
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return to_dict(value)
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value.name if isinstance(value, Enum) else value
 
 
 def from_dict(cls: type[T], values: Mapping[str, Any], path: str = "") -> T:
@@ -68,6 +74,12 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
     if value is None and type(None) in options:
         return None
     for option in options:
+        if typing.get_origin(option) is list and isinstance(value, list):
+            return [_convert(typing.get_args(option)[0], item, f"{key}[{i}]") for i, item in enumerate(value)]
+        if typing.get_origin(option) is dict and isinstance(value, Mapping):
+            return {str(name): _convert(typing.get_args(option)[1], item, f"{key}.{name}") for name, item in value.items()}
+        if typing.get_origin(option):
+            continue
         if dataclasses.is_dataclass(option):
             if isinstance(value, Mapping):
                 return from_dict(typing.cast(type, option), value, key)
@@ -83,7 +95,10 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
             return float(value)
         elif isinstance(value, option) and (option is bool or not isinstance(value, bool)):
             return value
-    wanted = " or ".join("null" if option is type(None) else option.__name__ for option in options)
+    wanted = " or ".join(
+        "null" if option is type(None) else typing.get_origin(option).__name__ if typing.get_origin(option) else option.__name__
+        for option in options
+    )
     raise ConfigError(f"`{key}` must be {wanted}, but is {value!r}")
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from nmt.config import Config, Precision, RecurrentConfig, SearchConfig, TransformerConfig
+from nmt.config import Config, Precision, RecurrentConfig, SearchConfig, TokenizerConfig, TokenizerKind, TransformerConfig, Tying
 from nmt.conversion import seconds, to_dict
 from nmt.errors import ConfigError
 
@@ -30,6 +30,7 @@ def validate(config: Config) -> None:
         "train.average_last": train.average_last,
         "train.max_bad_steps": train.max_bad_steps,
         "loss.chunk_size": config.loss.chunk_size,
+        "data.processes": 1 if config.data.processes is None else config.data.processes,
     }
     _validate_counts(at_least_one)
     if config.precision is Precision.int8:
@@ -44,6 +45,11 @@ def validate(config: Config) -> None:
     if train.max_steps is train.max_epochs is train.max_time is train.patience is None:
         raise ConfigError("training has no end: set `train.max_steps`, `train.max_epochs`, `train.max_time` or `train.patience`")
     _validate_sizes(to_dict(model), "model")
+    _validate_tokenizer(config.tokenizer)
+    if model.tying is Tying.three_way and not config.tokenizer.joint:
+        raise ConfigError(
+            "`model.tying=three_way` ties source to target embeddings, which `tokenizer.joint=false` does not allow"
+        )
     if isinstance(model, TransformerConfig):
         if model.model_dim % model.num_heads:
             raise ConfigError(
@@ -74,6 +80,20 @@ def validate_search(search: SearchConfig) -> None:
     _validate_counts({"search.beam_size": search.beam_size, "search.max_sentences": search.max_sentences})
     if search.length_penalty < 0:
         raise ConfigError(f"`search.length_penalty` must be at least 0, but is {search.length_penalty}")
+
+
+def _validate_tokenizer(tokenizer: TokenizerConfig) -> None:
+    if tokenizer.joint and (tokenizer.target_vocab_size or tokenizer.target_model):
+        raise ConfigError("`tokenizer.target_vocab_size` and `tokenizer.target_model` need `tokenizer.joint=false`")
+    if not tokenizer.joint and bool(tokenizer.model) != bool(tokenizer.target_model):
+        raise ConfigError("with `tokenizer.joint=false`, `tokenizer.model` and `tokenizer.target_model` must be given together")
+    if tokenizer.sampling_alpha is not None:
+        if tokenizer.kind in (TokenizerKind.char, TokenizerKind.word) and not tokenizer.model:
+            raise ConfigError(
+                f"`tokenizer.sampling_alpha` draws pieces, of which `tokenizer.kind={tokenizer.kind.name}` has no choice"
+            )
+        if not 0 < tokenizer.sampling_alpha < 1:
+            raise ConfigError(f"`tokenizer.sampling_alpha` must be above 0 and below 1, but is {tokenizer.sampling_alpha}")
 
 
 def _validate_counts(counts: Mapping[str, int]) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -24,8 +23,9 @@ from filelock import FileLock, Timeout
 from nmt import distributed
 from nmt.config import Config, Precision, ScheduleKind, Weights
 from nmt.conversion import from_dict, to_dict
+from nmt.data.reader import normalizers
 from nmt.data.store import Store
-from nmt.data.tokenizer import Tokenizer
+from nmt.data.tokenizer import Tokenizers
 from nmt.errors import ConfigError, UserError
 from nmt.files import write_json_atomic, write_text_atomic
 from nmt.hardware import resolve_device, resolve_precision
@@ -68,7 +68,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.checkpoints = Checkpoints(path / "checkpoints")
-        self.tokenizer_file = path / "tokenizer" / "tokenizer.model"
+        self.tokenizer_folder = path / "tokenizer"
         self.data_file = path / "data.json"
         self.report_file = path / "report.html"
 
@@ -124,7 +124,7 @@ class RunFolder:
             )
 
     def keep_data(self, store: Store) -> None:
-        """Copy what later commands need of the data: the tokenizer and the cleaning report.
+        """Copy what later commands need of the data: the tokenizers and the cleaning report.
 
         Raises:
             RunError: the run was begun on other data.
@@ -132,8 +132,7 @@ class RunFolder:
         self.check_data(store)
         if not distributed.is_main():
             return
-        self.tokenizer_file.parent.mkdir(exist_ok=True)
-        shutil.copyfile(store.path / self.tokenizer_file.name, self.tokenizer_file)
+        store.tokenizers.save(self.tokenizer_folder)
         write_json_atomic(self.data_file, store.meta)
         self.update_status(data=store.path.name)
 
@@ -198,8 +197,8 @@ def _log_file(path: Path) -> Iterator[None]:
         handler.close()
 
 
-def load_run(path: Path, weights: Weights | None, device: torch.device) -> tuple[Config, Seq2Seq, Tokenizer]:
-    """The settings, model (in eval mode, on the device) and tokenizer of a run.
+def load_run(path: Path, weights: Weights | None, device: torch.device) -> tuple[Config, Seq2Seq, Tokenizers]:
+    """The settings, model (in eval mode, on the device) and tokenizers of a run.
 
     Raises:
         RunError: there is no run, or it has no checkpoint.
@@ -207,12 +206,12 @@ def load_run(path: Path, weights: Weights | None, device: torch.device) -> tuple
     """
     folder = RunFolder(path)
     config = folder.config()
-    tokenizer = Tokenizer.load(folder.tokenizer_file)
-    model = build_model(config.model, tokenizer.vocab_size)
+    tokenizers = Tokenizers.load(folder.tokenizer_folder, normalizers(config.data))
+    model = build_model(config.model, tokenizers.vocab_sizes)
     values, steps = folder.checkpoints.weights(weights or config.evaluation.weights, config.train.average_last)
     load_weights(model, values)
     log.info("%s: weights of step %s", path, ", ".join(map(str, steps)))
-    return config, model.to(device).eval(), tokenizer
+    return config, model.to(device).eval(), tokenizers
 
 
 def limits(config: Config) -> dict[str, Any]:

@@ -10,7 +10,8 @@ import torch
 from nmt.alignment.aligner import align
 from nmt.alignment.heatmap import heatmap_figure
 from nmt.config import Config
-from nmt.data.batching import length_buckets, make_batch
+from nmt.data.batching import make_batch
+from nmt.data.plan import length_buckets
 from nmt.data.store import Split
 from nmt.decoding.translator import Translator
 from nmt.evaluation.evaluator import evaluate
@@ -49,7 +50,7 @@ class Validation:
         )
         alignments = align(
             self.objective.model,
-            self.translator.tokenizer,
+            self.translator.tokenizers,
             sources,
             references,
             self.config.alignment,
@@ -67,7 +68,7 @@ def dev_nll(objective: Objective, split: Split, config: Config, device: torch.de
     budget = max(config.train.max_tokens, int(sources.max()), int(targets.max()))
     nll_sum, num_tokens = 0.0, 0
     with torch.inference_mode(), autocast(device, config.precision):
-        for sentences in length_buckets(sources, targets, budget, np.zeros(len(sources))):
+        for sentences in length_buckets(sources, targets, budget):
             losses = objective(make_batch(split, sentences).to(device))
             nll_sum += float(losses.nll_sum)
             num_tokens += losses.num_tokens

@@ -28,7 +28,6 @@ from nmt.cli import conf_dir
 from nmt.commands.evaluate import read_test_set
 from nmt.commands.launch import compose
 from nmt.commands.translate import build_translator
-from nmt.data.cleaning import normalize
 from nmt.data.prepare import prepare
 from nmt.data.tokenizer import EOS
 from nmt.decoding.translator import Translator
@@ -55,10 +54,10 @@ def main() -> None:
         store = prepare(config.data, config.tokenizer, config.seed)
         torch.manual_seed(config.seed)
         device = resolve_device(config.device)
-        model = build_model(config.model, store.tokenizer.vocab_size).to(device)
-        translator = Translator(model, store.tokenizer, config.search, device, config.precision)
+        model = build_model(config.model, store.tokenizers.vocab_sizes).to(device)
+        translator = Translator(model, store.tokenizers, config.search, device, config.precision)
         sources = store.split("test").source_lines
-    ids = [row for row in translator.tokenizer.encode([normalize(line) for line in sources]) if row]
+    ids = [row for row in translator.tokenizers.source.encode(sources) if row]
     result: dict[str, Any] = {"work": " ".join(overrides), **measure(translator, ids, arguments.forced)}
     if references and arguments.forced is None:
         result["bleu"] = round(bleu([t.text for t in translator.translate(sources)], references).value, 2)

@@ -26,7 +26,6 @@ from typing import Any
 
 from nmt.config import FilesDataConfig, TokenizerConfig, TokenizerKind
 from nmt.data import prepare
-from nmt.data.tokenizer import Tokenizer
 
 WORDS = 60_000
 LETTERS = "eeeennniiisssrrraaatttdddhhhuulcgmobwfkzvpüäß"
@@ -51,20 +50,20 @@ def make_corpus(folder: Path, pairs: int) -> tuple[Path, Path]:
 def measure(source: Path, target: Path, store_dir: str, kind: str, training_lines: int | None) -> dict[str, Any]:
     """Prepare once; seconds, and the peak memory of the process in bytes."""
     learning_s = 0.0
-    train = Tokenizer.train
+    learn = prepare.learn_pieces
 
-    def apart(lines: Any, config: TokenizerConfig) -> Tokenizer:
+    def apart(*arguments: Any) -> bytes:
         nonlocal learning_s
         begun = time.perf_counter()
         receiver, sender = multiprocessing.Pipe(duplex=False)
-        child = multiprocessing.get_context("fork").Process(target=lambda: sender.send_bytes(train(lines, config).model))
+        child = multiprocessing.get_context("fork").Process(target=lambda: sender.send_bytes(learn(*arguments)))
         child.start()
         model = receiver.recv_bytes()
         child.join()
         learning_s = time.perf_counter() - begun
-        return Tokenizer(model)
+        return model
 
-    Tokenizer.train = staticmethod(apart)  # type: ignore[method-assign]
+    prepare.learn_pieces = apart
     if training_lines:
         prepare.MAX_TRAINING_LINES = training_lines
     config = FilesDataConfig(source=str(source), target=str(target), store_dir=store_dir)

@@ -94,7 +94,7 @@ def _measure_run(config: Config, updates: int, warmup: int) -> dict[str, Any]:
     device = resolve_device(config.device)
     config.precision = resolve_precision(config.precision, device)
     store = distributed.main_first(lambda: prepare(config.data, config.tokenizer, config.seed))
-    return measure(build_updater(config, store.split("train"), store.tokenizer.vocab_size, device), updates, warmup)
+    return measure(build_updater(config, store.split("train"), store.tokenizers.vocab_sizes, device), updates, warmup)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from nmt.allocator import keep_freed_memory
 from nmt.cli import conf_dir
 from nmt.commands.launch import compose
 from nmt.commands.train import build_updater
-from nmt.data.batching import BatchPlan, Indices
+from nmt.data.plan import BatchPlan, Indices
 from nmt.data.prepare import prepare
 from nmt.hardware import resolve_device, resolve_precision
 from nmt.validation import dev_nll
@@ -30,7 +30,7 @@ class ShuffledPlan(BatchPlan):
     def _make_epoch(self, epoch: int) -> list[Indices]:
         num_batches = len(super()._make_epoch(epoch))
         order = np.random.default_rng([self._seed, epoch]).permutation(len(self._target_lengths))
-        tokens = np.cumsum(self._target_lengths[order])
+        tokens = np.cumsum(self._target_lengths[order].astype(np.int64) + 1)
         cuts = np.searchsorted(tokens, tokens[-1] * np.arange(1, num_batches) / num_batches)
         return np.split(order, cuts)
 
@@ -57,11 +57,11 @@ def train(plan: type[BatchPlan], seed: int, overrides: list[str]) -> dict[str, A
     config.precision = resolve_precision(config.precision, device)
     store = prepare(config.data, config.tokenizer, 1)
     split, settings = store.split("train"), config.train
-    update = build_updater(config, split, store.tokenizer.vocab_size, device)
+    update = build_updater(config, split, store.tokenizers.vocab_sizes, device)
     lengths = split.source_lengths, split.target_lengths
     update.plan = plan(*lengths, max_tokens=settings.max_tokens, microbatches=settings.microbatches, seed=seed)
     update.objective.train()
-    for step in range(settings.max_steps or update.plan.steps_per_epoch):
+    for step in range(settings.max_steps or update.plan.steps(1)):
         update(step)
     update.objective.eval()
     measured = {
@@ -69,7 +69,7 @@ def train(plan: type[BatchPlan], seed: int, overrides: list[str]) -> dict[str, A
         "seed": seed,
         "dev_nll": round(dev_nll(update.objective, store.split("dev"), config, device), 4),
         "updates": step + 1,
-        "epochs": round((step + 1) / update.plan.steps_per_epoch, 2),
+        "epochs": round(update.plan.epochs(step + 1), 2),
         "target_tokens": round(update.sums.tokens),
         "real_positions": round(update.sums.real_positions / update.sums.positions, 4),
     }

@@ -36,7 +36,8 @@ from nmt.config import (
     StackConfig,
     TransformerConfig,
 )
-from nmt.data.batching import BatchPlan, make_batch
+from nmt.data.batching import make_batch
+from nmt.data.plan import BatchPlan
 from nmt.data.store import Split
 from nmt.decoding.search import search
 from nmt.hardware import autocast, describe, matmul_peak
@@ -92,7 +93,7 @@ def updater(
 ) -> Updater:
     torch.manual_seed(1)
     split = MadeSplit(400 * max_tokens // 1000, vocab_size, 22.0)
-    model = build_model(config, vocab_size).to(device)
+    model = build_model(config, (vocab_size, vocab_size)).to(device)
     optim = OptimConfig(kind=optimizer, learning_rate=5e-4)
     return Updater(
         objective=Objective(model, LossConfig()),
@@ -176,7 +177,7 @@ def search_difference(config: ModelConfig, device: torch.device) -> int:
 def decoding_speed(config: ModelConfig, vocab_size: int, device: torch.device, precision: Precision, sentences: int) -> float:
     """Generated pieces a second, beam 5, of fresh weights that never end before 30 pieces."""
     torch.manual_seed(1)
-    model = build_model(config, vocab_size).to(device).eval()
+    model = build_model(config, (vocab_size, vocab_size)).to(device).eval()
     layout = Layout.of([22] * sentences)
     source = torch.randint(4, vocab_size, (sentences, 22)).to(device)
     settings = SearchConfig(beam_size=5, max_length_ratio=0.0, max_length_offset=30)

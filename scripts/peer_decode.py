@@ -18,7 +18,7 @@ from bench_decode import measure
 
 from nmt.allocator import keep_freed_memory
 from nmt.config import Device, LuongConfig, ModelConfig, Precision, SearchConfig, TransformerConfig
-from nmt.data.tokenizer import EOS, Tokenizer
+from nmt.data.tokenizer import EOS, Tokenizers
 from nmt.decoding.translator import Translator
 from nmt.hardware import resolve_device
 from nmt.models import build_model
@@ -43,11 +43,11 @@ def main() -> None:
 
     torch.manual_seed(1)
     device = resolve_device(Device.cpu)
-    model = build_model(MODELS[arguments.model], EOS + 1 + len(ids))
+    model = build_model(MODELS[arguments.model], (EOS + 1 + len(ids), EOS + 1 + len(ids)))
     search = SearchConfig(beam_size=arguments.beam, max_sentences=arguments.batch)
-    no_tokenizer = cast(Tokenizer, None)  # ids come in and go out
+    no_tokenizers = cast(Tokenizers, None)  # ids come in and go out
     result: dict[str, Any] = measure(
-        Translator(model, no_tokenizer, search, device, Precision[arguments.precision]), sources, arguments.length
+        Translator(model, no_tokenizers, search, device, Precision[arguments.precision]), sources, arguments.length
     )
     print(
         json.dumps(

@@ -69,7 +69,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads // processes)
     with distributed.process_group(torch.device("cpu")), tempfile.TemporaryDirectory() as work:
         split, vocab_size = read_pieces(folder, Path(work))
-        update = build_updater(config, split, vocab_size, torch.device("cpu"))
+        update = build_updater(config, split, (vocab_size, vocab_size), torch.device("cpu"))
         measured = measure(update, arguments.updates, arguments.warmup)
     line = {
         "peer": "nmt" if arguments.precision == "fp32" else f"nmt-{arguments.precision}",

@@ -9,6 +9,7 @@ import torch
 
 from nmt.config import (
     BahdanauConfig,
+    CleaningConfig,
     Config,
     FilesDataConfig,
     LuongConfig,
@@ -116,6 +117,7 @@ def run_config(copy_files, tmp_path_factory):
                 dev_size=11,
                 test_size=7,
                 store_dir=str(outputs / "store"),
+                cleaning=CleaningConfig(max_copy_length=None),
             ),
             tokenizer=TokenizerConfig(vocab_size=30),
             model=model,

@@ -66,8 +66,8 @@ def test_weights_of_a_run_come_back(run_config, family_config):
     config = run_config(family_config, train=TrainConfig(max_steps=2, max_tokens=512))
     train.main(config)
     path = Path(config.output_dir) / config.name
-    _, model, tokenizer = load_run(path, None, torch.device("cpu"))
+    _, model, tokenizers = load_run(path, None, torch.device("cpu"))
     assert not model.training
     saved = RunFolder(path).checkpoints.load(2).model
     assert all(any(torch.equal(value, other) for other in saved.values()) for value in model.state_dict().values())
-    assert replace(config.tokenizer, vocab_size=tokenizer.vocab_size) == config.tokenizer
+    assert replace(config.tokenizer, vocab_size=tokenizers.source.vocab_size) == config.tokenizer

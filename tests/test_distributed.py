@@ -17,7 +17,7 @@ from nmt import distributed
 from nmt.commands import train
 from nmt.config import ModelKind, OptimConfig, OptimKind, TrainConfig
 from nmt.conversion import to_dict
-from nmt.data.batching import BatchPlan
+from nmt.data.plan import BatchPlan
 from nmt.data.prepare import prepare
 from nmt.errors import UserError
 from nmt.run_folder import RunFolder
@@ -150,7 +150,13 @@ def test_the_command_line_under_torchrun(config, tmp_path):
     """Stopped by a signal to torchrun itself, then gone on with."""
     values = {"output_dir": config.output_dir, "data": "files", "model": "luong", "tracking.tensorboard": "false"}
     values |= {f"data.{name}": getattr(config.data, name) for name in ("source", "target", "dev_size", "test_size", "store_dir")}
-    values |= {"tokenizer.vocab_size": 30, "model.embedding_dim": 13, "model.hidden_dim": 14, "train.max_epochs": "null"}
+    values |= {
+        "data.cleaning.max_copy_length": "null",
+        "tokenizer.vocab_size": 30,
+        "model.embedding_dim": 13,
+        "model.hidden_dim": 14,
+        "train.max_epochs": "null",
+    }
     values |= {"train.max_tokens": 256, "train.microbatches": 2, "train.log_every": 1, "train.validate_every": 50_000}
     words = [f"{name}={value}" for name, value in values.items()]
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "nmt", "train", *words]

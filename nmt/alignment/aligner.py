@@ -18,10 +18,11 @@ from torch import Tensor
 from nmt.alignment.links import AlignmentScores, alignment_scores, read_links, word_weights
 from nmt.attention.capture import capture
 from nmt.config import AlignmentConfig, Precision
-from nmt.data.batching import length_buckets, pad_ids
-from nmt.data.cleaning import normalize
+from nmt.data.batching import pad_ids
 from nmt.data.links import Link, Links, check_links, format_links
-from nmt.data.tokenizer import BOS, EOS, WORD_START, Tokenizer
+from nmt.data.normalization import WORD_START, Normalizer
+from nmt.data.plan import length_buckets
+from nmt.data.tokenizer import BOS, EOS, Tokenizers
 from nmt.errors import ConfigError
 from nmt.files import write_bytes_atomic, write_json_atomic, write_text_atomic
 from nmt.hardware import autocast
@@ -47,7 +48,7 @@ class Alignment:
 
 def align(
     model: Seq2Seq,
-    tokenizer: Tokenizer,
+    tokenizers: Tokenizers,
     sources: Sequence[str],
     targets: Sequence[str],
     config: AlignmentConfig,
@@ -67,22 +68,26 @@ def align(
         ConfigError: the model does not have the layer or head.
     """
     name = cross_attention_name(model, config.layer)
-    alignments = [_unaligned(words(source), words(target)) for source, target in zip(sources, targets, strict=True)]
+    normalizers = tokenizers.source.normalizer, tokenizers.target.normalizer
+    alignments = [
+        _unaligned(*(words(line, normalizer) for line, normalizer in zip(pair, normalizers, strict=True)))
+        for pair in zip(sources, targets, strict=True)
+    ]
     filled = np.array([i for i, alignment in enumerate(alignments) if alignment.weights.size], dtype=np.int64)
     if not len(filled):
         return alignments
-    source_ids = tokenizer.encode([" ".join(alignments[i].source_words) for i in filled])
-    target_ids = tokenizer.encode([" ".join(alignments[i].target_words) for i in filled])
+    source_ids = tokenizers.source.encode_normalized([" ".join(alignments[i].source_words) for i in filled])
+    target_ids = tokenizers.target.encode_normalized([" ".join(alignments[i].target_words) for i in filled])
     source_lengths = np.array([len(ids) + 1 for ids in source_ids])
     target_lengths = np.array([len(ids) + 1 for ids in target_ids])
     budget = max(max_tokens, int(source_lengths.max()), int(target_lengths.max()))
-    for bucket in length_buckets(source_lengths, target_lengths, budget, np.zeros(len(filled))):
+    for bucket in length_buckets(source_lengths, target_lengths, budget):
         rows = [source_ids[i] for i in bucket], [target_ids[i] for i in bucket]
         with torch.inference_mode(), autocast(device, precision):
             weights = _forced_attention(model, name, config.head, *rows, device).cpu().numpy()
         for i, sentence, source, target in zip(filled[bucket], weights, *rows, strict=True):
             pieces = sentence[: len(target), : len(source)]  # without the row and the column of EOS
-            of_words = word_weights(pieces, tokenizer.word_index(source), tokenizer.word_index(target))
+            of_words = word_weights(pieces, tokenizers.source.word_index(source), tokenizers.target.word_index(target))
             alignments[i] = replace(alignments[i], weights=of_words, links=read_links(of_words, config.method))
     return alignments
 
@@ -99,9 +104,9 @@ def cross_attention_name(model: Seq2Seq, layer: int) -> str:
     return f"decoder.cross.{layer % len(names)}"
 
 
-def words(line: str) -> list[str]:
+def words(line: str, normalizer: Normalizer) -> list[str]:
     """The words that a model sees in a line; SentencePiece takes its mark of a word's beginning for a blank."""
-    return normalize(line).replace(WORD_START, " ").split()
+    return normalizer(line).replace(WORD_START, " ").split()
 
 
 def _unaligned(source_words: list[str], target_words: list[str]) -> Alignment:

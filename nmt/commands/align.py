@@ -12,7 +12,7 @@ from nmt.commands.evaluate import read_test_set
 from nmt.commands.translate import build_translator
 from nmt.config import AlignCommand, AlignmentConfig, Precision
 from nmt.data.links import parse_links
-from nmt.data.reader import ParallelText
+from nmt.data.pairs import ParallelText
 from nmt.decoding.translator import Translator
 from nmt.errors import ConfigError
 from nmt.rules import validate_name
@@ -39,7 +39,7 @@ def align_text(
 ) -> tuple[list[Alignment], dict[str, AlignmentScores]]:
     """Align pairs and write links, arrays and the first ``num_heatmaps`` heatmaps; scores where gold links are known."""
     alignments = align(
-        translator.model, translator.tokenizer, text.sources, text.targets, config, translator.device, translator.precision
+        translator.model, translator.tokenizers, text.sources, text.targets, config, translator.device, translator.precision
     )
     gold = [parse_links(line) for line in text.links] if text.links is not None else None
     scores = write_alignments(folder, alignments, gold)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from nmt.commands.translate import build_translator
 from nmt.config import AlignCommand, Config, EvaluateCommand
+from nmt.data.pairs import ParallelText
 from nmt.data.prepare import prepare
-from nmt.data.reader import ParallelText, languages, read_pairs
+from nmt.data.reader import languages, read_pairs
 from nmt.errors import ConfigError
 from nmt.evaluation.evaluator import evaluate
 from nmt.evaluation.metrics import Score

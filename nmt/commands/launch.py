@@ -110,7 +110,7 @@ def _register(schema: type) -> None:
     for base, variants in options.VARIANTS.items():
         group = base.__name__.removesuffix("Config").lower()
         for kind, variant in variants.items():
-            store.store(group=group, name=f"{kind.name}_schema", node=variant)
+            store.store(group=group, name=f"{kind.name}_schema", node=_node(variant))
     for group, node in (
         ("tokenizer", options.TokenizerConfig),
         ("optim", options.OptimConfig),
@@ -118,6 +118,14 @@ def _register(schema: type) -> None:
         ("search", options.SearchConfig),
     ):
         store.store(group=group, name=f"{group}_schema", node=node)
+
+
+def _node(schema: type) -> type:
+    """The schema as Hydra can add to it on a command line: what settings a dictionary may have is checked with all others, by us."""
+    hints = typing.get_type_hints(schema)
+    free = {name: dict[str, Any] for name, hint in hints.items() if typing.get_origin(hint) is dict}
+    fields: list[tuple[str, Any, Any]] = [(name, hint, dataclasses.field(default_factory=dict)) for name, hint in free.items()]
+    return dataclasses.make_dataclass(schema.__name__, fields, bases=(schema,), kw_only=True) if fields else schema
 
 
 def _sweep_name(name: str, overrides: str) -> str:

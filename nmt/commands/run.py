@@ -12,8 +12,8 @@ from nmt.commands.evaluate import lc_tok_language
 from nmt.commands.train import train
 from nmt.config import Config
 from nmt.data.links import parse_links
+from nmt.data.pairs import ParallelText
 from nmt.data.prepare import prepare
-from nmt.data.reader import ParallelText
 from nmt.decoding.translator import Translator
 from nmt.evaluation.evaluator import evaluate
 from nmt.hardware import resolve_device
@@ -41,8 +41,8 @@ def main(config: Config) -> int:
 def measure(folder: RunFolder, config: Config, text: ParallelText) -> None:
     """Evaluate and align the test set with the run's chosen weights, and write the report; the scores are in the status."""
     device = resolve_device(config.device)
-    _, model, tokenizer = load_run(folder.path, None, device)
-    translator = Translator(model, tokenizer, config.search, device, config.precision)
+    _, model, tokenizers = load_run(folder.path, None, device)
+    translator = Translator(model, tokenizers, config.search, device, config.precision)
     evaluation = evaluate(translator, text.sources, text.targets, folder.path / "evaluation" / "test", lc_tok_language(config))
     alignments, alignment_scores = align_text(translator, text, config.alignment, folder.path / "alignment" / "test")
     scores = {score.name: round(score.value, 2) for score in evaluation.scores}

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
 import torch
 
 from nmt import distributed
-from nmt.config import Config, ModelKind, ProgressStyle
-from nmt.data.batching import BatchPlan
+from nmt.config import Config, FilesDataConfig, ModelKind, ProgressStyle
+from nmt.data.batching import TrainingText
+from nmt.data.plan import BatchPlan
 from nmt.data.prepare import prepare
-from nmt.data.store import Split, Store
+from nmt.data.reader import corpora
+from nmt.data.sampling import SampledSplit
+from nmt.data.store import Store
 from nmt.decoding.translator import Translator
 from nmt.errors import ConfigError
 from nmt.hardware import resolve_device
@@ -65,11 +68,11 @@ def train(folder: RunFolder, config: Config, store: Store) -> int:
         f"{sum(p.numel() for p in trainer.objective.parameters()):,}",
         config.precision.name,
         device.type,
-        trainer.steps_per_epoch,
+        trainer.update.plan.steps(1),
     )
     if config.train.profile_updates:
         trace = folder.path / f"profile{distributed.rank() or ''}.json.gz"
-        update = build_updater(config, store.split("train"), store.tokenizer.vocab_size, device)
+        update = build_updater(config, train_split(config, store), store.tokenizers.vocab_sizes, device, mixture(config, store))
         times = profile_updates(update, config.train.profile_updates, trace)
         log.info("where an update goes; its trace is %s\n%s", trace, format_profile(times))
     with _stop_on_signal(trainer), trainer.progress:
@@ -92,14 +95,14 @@ def train(folder: RunFolder, config: Config, store: Store) -> int:
 
 def build_trainer(folder: RunFolder, config: Config, store: Store, device: torch.device) -> Trainer:
     """The trainer of a run, resumed from its newest checkpoint where there is one."""
-    update = build_updater(config, store.split("train"), store.tokenizer.vocab_size, device)
+    update = build_updater(config, train_split(config, store), store.tokenizers.vocab_sizes, device, mixture(config, store))
     objective = update.objective
     checkpoint = folder.checkpoints.load_latest()
     if checkpoint:
         load_weights(objective.model, checkpoint.model)
         log.info("resuming %s after step %d", folder.path, checkpoint.step)
     tracker = Tracker(folder.path, config.tracking, checkpoint.step if checkpoint else 0)
-    translator = Translator(objective.model, store.tokenizer, config.search, device, config.precision)
+    translator = Translator(objective.model, store.tokenizers, config.search, device, config.precision)
     trainer = Trainer(
         update=update,
         checkpoints=folder.checkpoints,
@@ -113,10 +116,30 @@ def build_trainer(folder: RunFolder, config: Config, store: Store, device: torch
     return trainer
 
 
-def build_updater(config: Config, split: Split, vocab_size: int, device: torch.device) -> Updater:
+def train_split(config: Config, store: Store) -> TrainingText:
+    """The training text, its pieces drawn anew each time where that is asked for."""
+    alpha = config.tokenizer.sampling_alpha
+    return store.split("train") if alpha is None else SampledSplit(store, alpha)
+
+
+def mixture(config: Config, store: Store) -> list[tuple[int, float]]:
+    """The number of pairs and the weight of each corpus of the training text."""
+    weights = (
+        {name: part.weight for name, part in corpora(config.data).items()} if isinstance(config.data, FilesDataConfig) else {}
+    )
+    return [(size, weights.get(name, 1.0)) for name, size in store.meta["corpora"].items()]
+
+
+def build_updater(
+    config: Config,
+    split: TrainingText,
+    vocab_sizes: tuple[int, int],
+    device: torch.device,
+    corpora: Sequence[tuple[int, float]] = (),
+) -> Updater:
     """A new model, and all that its updates need; packed rows where a kernel reads them without padding."""
     torch.manual_seed(config.seed)
-    model = build_model(config.model, vocab_size).to(device)
+    model = build_model(config.model, vocab_sizes).to(device)
     return Updater(
         objective=Objective(model, config.loss),
         optimizer=build_optimizer(model, config.optim),
@@ -128,6 +151,7 @@ def build_updater(config: Config, split: Split, vocab_size: int, device: torch.d
             max_tokens=config.train.max_tokens,
             microbatches=config.train.microbatches,
             seed=config.seed,
+            corpora=corpora,
         ),
         max_grad_norm=config.optim.max_grad_norm,
         seed=config.seed,

@@ -12,7 +12,7 @@ from typing import BinaryIO
 import torch
 
 from nmt.config import Config, RunCommand, SearchConfig, SearchOverrides, TranslateCommand
-from nmt.data.reader import decode_line
+from nmt.data.lines import decode_line
 from nmt.decoding.translator import Translator
 from nmt.hardware import resolve_device
 from nmt.rules import validate_search
@@ -37,10 +37,10 @@ def build_translator(command: RunCommand) -> tuple[Config, Translator]:
     if command.threads:
         torch.set_num_threads(command.threads)
     device = resolve_device(command.device)
-    config, model, tokenizer = load_run(Path(command.run), command.weights, device)
+    config, model, tokenizers = load_run(Path(command.run), command.weights, device)
     search = lay_over(config.search, command.search)
     validate_search(search)
-    return config, Translator(model, tokenizer, search, device, command.precision or config.precision)
+    return config, Translator(model, tokenizers, search, device, command.precision or config.precision)
 
 
 def lay_over(search: SearchConfig, overrides: SearchOverrides) -> SearchConfig:

@@ -1,21 +1,17 @@
-"""What is done to text before it is learned from: repairs, filters, duplicates, overlap; everything counted.
+"""Which pairs are learned from: filters, duplicates, overlap with dev and test, splitting off; everything counted.
 
 Training pairs are filtered. Dev and test pairs are all kept, line for line and blank ones too, because scores must be about the text
-as it was given. Text stays as it was read; :func:`normalize` is applied where a tokenizer or a model reads it.
+as it was given. Text stays as it was read; a :class:`~nmt.data.normalization.Normalizer` is applied where it is looked at.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
 import logging
 import random
-import re
 import time
-import unicodedata
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,8 +19,24 @@ import numpy as np
 import numpy.typing as npt
 
 from nmt.config import CleaningConfig
-from nmt.data.reader import Corpus, Pairs, ParallelText, check_size, joined, whole
-from nmt.data.tokenizer import WORD_START
+from nmt.data.filters import (
+    HELD_OUT,
+    KINDS,
+    REASON_BITS,
+    REPAIRS,
+    Codes,
+    Filters,
+    Hashes,
+    Reason,
+    Scanned,
+    among,
+    folded,
+    repairs,
+)
+from nmt.data.normalization import Normalizer
+from nmt.data.pairs import Mixture, Pairs, ParallelText, joined, whole
+from nmt.data.parallel import ordered_map
+from nmt.data.reader import Corpus, check_size
 from nmt.errors import ConfigError, DataError
 
 log = logging.getLogger(__name__)
@@ -35,54 +47,41 @@ PROGRESS_S = 10.0
 SLICE = 1 << 20
 """Hashes that are compared at a time."""
 
-INVISIBLE = "\ufeff\u200b\u2060"
-"""Byte order mark, zero-width space and word joiner: they are dropped."""
+MAX_COPIES = 0.01
+"""The share of copies above which there is a warning: a model learns from them to copy (Khayrallah and Koehn 2018)."""
 
-CONTROLS = "".join(map(chr, [*range(0x20), *range(0x7F, 0xA0)]))
-"""Control characters: they are blanks, and so is the tokenizer's mark of a blank, which it could not tell from one."""
-
-UNUSUAL = re.compile(rf"[{CONTROLS}\u2028\u2029{WORD_START}{INVISIBLE}]")
-"""Characters whose removal is counted as a repair."""
-
-REPLACEMENTS = str.maketrans({**dict.fromkeys(CONTROLS + WORD_START, " "), **dict.fromkeys(INVISIBLE, "")})
-
-
-def normalize(line: str) -> str:
-    """Text as models read it: NFC, words separated by one blank, no control or invisible characters.
-
-    What separates words is every kind of space, no-break spaces among them, and of line separator.
-    """
-    if (
-        line.isprintable()  # so it has no space but the blank, and nothing unusual but perhaps the mark
-        and "  " not in f" {line} "
-        and (line.isascii() or (WORD_START not in line and unicodedata.is_normalized("NFC", line)))
-    ):
-        return line  # as most lines are: 1.1 us instead of 2.6
-    return " ".join(unicodedata.normalize("NFC", line.translate(REPLACEMENTS)).split())
+Normalizers = tuple[Normalizer, Normalizer]
+"""Of the source and the target side."""
 
 
 @dataclass(slots=True)
 class SplitReport:
-    """Counts of one split; ``read == kept + sum(dropped.values())``. ``repaired`` counts kept pairs, by what normalising changes."""
+    """Counts of one split; ``read == kept + sum(dropped.values())``.
+
+    ``repaired`` counts kept pairs by what normalising changes, and lines by what reading mended. ``overlap`` counts the pairs that pass the
+    filters and occur in dev or test, as a pair or with a side, whether they are dropped for it or not.
+    """
 
     read: int = 0
     kept: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     repaired: Counter[str] = field(default_factory=Counter)
+    overlap: Counter[str] = field(default_factory=Counter)
 
 
 Report = dict[str, SplitReport]
+"""By split; where the training text is a mixture, ``train`` is followed by each of its corpora as ``train.NAME``."""
 
 
-KEPT, NUL, EMPTY, TOO_LONG, RATIO, DUPLICATE, OVERLAP, SPLIT_OFF = range(8)
-REASONS = {NUL: "nul", EMPTY: "empty", TOO_LONG: "too_long", RATIO: "ratio", DUPLICATE: "duplicate", OVERLAP: "overlap"}
-REASON_BITS, CHARACTERS, NFC, HELD_OUT = 7, 8, 16, 32
-"""A pair's code, one byte: what becomes of it, what normalising changes, and whether it occurs in dev or test."""
+@dataclass(slots=True)
+class Part:
+    """One corpus of the training text: where its pairs end in it, and what was met on the way."""
 
-REPAIRS = {CHARACTERS: "characters", NFC: "nfc"}
-
-Codes = npt.NDArray[Any]
-Hashes = npt.NDArray[np.uint64]
+    name: str
+    end: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    repaired: Counter[str] = field(default_factory=Counter)
+    overlap: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,20 +91,30 @@ class Selection:
     Attributes:
         text: all pairs that were read.
         codes: what becomes of each of them.
-        folds: a hash of each pair that is kept, the same whatever its case; None where nothing is to be split off.
+        parts: the corpora that it consists of, in order.
+        folds: hashes of each pair that is kept, by kind, the same whatever its case; empty where nothing is to be split off.
     """
 
     text: Pairs
     codes: Codes
-    folds: Hashes | None
+    parts: list[Part]
+    folds: dict[str, Hashes]
 
     def __len__(self) -> int:
         return int(np.count_nonzero(self.kept))
 
     @property
     def kept(self) -> npt.NDArray[np.bool_]:
-        kept: npt.NDArray[np.bool_] = (self.codes & REASON_BITS) == KEPT
+        kept: npt.NDArray[np.bool_] = (self.codes & REASON_BITS) == Reason.KEPT
         return kept
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How many pairs of each corpus are kept."""
+        begins = [0, *(part.end for part in self.parts)]
+        return {
+            part.name: int(np.count_nonzero(self.kept[begin : part.end])) for part, begin in zip(self.parts, begins, strict=False)
+        }
 
     def blocks(self) -> Iterator[ParallelText]:
         return self._pick(self.kept)
@@ -122,42 +131,41 @@ class Selection:
             rows = np.flatnonzero(picked[begin : begin + len(block)]).tolist()
             begin += len(block)
             if len(rows) == len(block):
-                yield block
+                yield ParallelText(block.sources, block.targets, tag=block.tag)
             elif rows:
-                yield ParallelText([block.sources[i] for i in rows], [block.targets[i] for i in rows])
+                yield ParallelText([block.sources[i] for i in rows], [block.targets[i] for i in rows], tag=block.tag)
         if begin != len(picked):
             raise DataError(f"the training text changed while it was read: it had {len(picked)} pairs, and now has {begin}")
 
 
-def clean(corpus: Mapping[str, Pairs], config: CleaningConfig) -> tuple[Corpus, Report]:
+def clean(
+    corpus: Mapping[str, Pairs], config: CleaningConfig, normalizers: Normalizers, processes: int | None = None
+) -> tuple[Corpus, Report]:
     """The corpus to learn from, and what became of every pair that was read.
 
-    A training pair is dropped for the first of these reasons that holds: ``nul`` (it has a NUL byte), ``empty``, ``too_long``
-    (``max_length`` words on a side), ``ratio`` (of lengths, ``max_ratio``), ``duplicate`` (of an earlier pair), ``overlap`` (the pair
-    occurs in dev or test, whatever its case). Of the training text no more than a block is held: what remains in memory is a byte a
-    pair, and while duplicates are sought, 29 with what growing and sorting need; where dev or test are split off later, 8 more.
+    A training pair is dropped for the first :class:`~nmt.data.filters.Reason` that holds. It is a duplicate of an earlier pair as models
+    read both; it overlaps if the pair, or with ``side`` one of its sides, occurs in dev or test (or in text aligned by hand, but for
+    ``keep_gold``), whatever its case. Of the training text no more than some blocks are held: what remains in memory is a byte a pair,
+    and while duplicates are sought, 29 with what growing and sorting need; where dev or test are split off later, 8 more (16 for
+    ``side``). The result does not depend on the number of processes.
     """
     others = {name: whole(pairs) for name, pairs in corpus.items() if name != "train"}
-    held_out = set[int]()
-    if config.remove_overlap:
-        held_out.update(*(_folded(text) for text in others.values()))
-    scan = _Scan(config, held_out, fold=not {"dev", "test"} <= corpus.keys())
-    begun = shown = time.monotonic()
-    for block in corpus["train"].blocks():
-        scan.add(block)
-        if time.monotonic() - shown > PROGRESS_S:
-            shown = time.monotonic()
-            log.info("data: read %s pairs, %s a second", f"{len(scan):,}", f"{len(scan) / (shown - begun):,.0f}")
-    train = scan.selection(corpus["train"])
-    report = {}
+    known = [text for name, text in others.items() if name != "gold" or not config.keep_gold]
+    kinds = () if {"dev", "test"} <= corpus.keys() else KINDS[config.remove_overlap]
+    scan = _Scan(Filters(config, normalizers, _held_out(known, normalizers), kinds), processes)
+    train = corpus["train"]
+    for name, pairs in (train.corpora if isinstance(train, Mixture) else {"train": train}).items():
+        scan.read(name, pairs)
+    selection = scan.selection(train)
+    report: Report = {}
     for name in corpus:  # in the order in which they were read
         if name == "train":
-            report[name] = SplitReport(read=len(train.codes), dropped=_counts(train.codes & REASON_BITS, REASONS))
-            _count_kept(report[name], train.codes[train.kept])
+            report |= train_report(selection)
         else:
             text = others[name]
-            report[name] = SplitReport(len(text), len(text), repaired=_count_repairs(text))
-    return {name: train if name == "train" else others[name] for name in corpus}, report
+            report[name] = SplitReport(len(text) + text.skipped.total(), len(text), Counter(text.skipped), _count_repairs(text))
+    _warn(report)
+    return {name: selection if name == "train" else others[name] for name in corpus}, report
 
 
 def split_off(corpus: Corpus, report: Report, dev_size: int, test_size: int, seed: int) -> Corpus:
@@ -175,7 +183,6 @@ def split_off(corpus: Corpus, report: Report, dev_size: int, test_size: int, see
         check_size(name, size)
     train = corpus["train"]
     assert isinstance(train, Selection)
-    assert train.folds is not None
     count, total = len(train), sum(sizes.values())
     if total > count // 2:
         settings = " and ".join(f"`data.{name}_size` ({size})" for name, size in sizes.items())
@@ -184,33 +191,65 @@ def split_off(corpus: Corpus, report: Report, dev_size: int, test_size: int, see
             f"at most {count // 2 // len(sizes)} each are possible"
         )
     drawn = random.Random(seed).sample(range(count), total)
-    overlap = _among(train.folds, np.unique(train.folds[drawn]))
+    overlap = np.zeros(count, dtype=np.bool_)
+    for folds in train.folds.values():
+        known = np.unique(folds[drawn])
+        for begin in range(0, count, SLICE):
+            overlap[begin : begin + SLICE] |= among(folds[begin : begin + SLICE], known)
     places = np.flatnonzero(train.kept)
     codes = train.codes.copy()
-    codes[places[overlap]] |= SPLIT_OFF
-    rest = Selection(train.text, codes, train.folds[~overlap])
-    result = {**corpus, "train": rest}
+    codes[places[overlap]] |= Reason.OVERLAP.value
+    texts = {}
     for name, size in sizes.items():
         chosen, drawn = places[sorted(drawn[:size])], drawn[size:]
-        result[name] = train.take(chosen)
-        report[name] = SplitReport(read=size)
-        _count_kept(report[name], train.codes[chosen])
-        report["train"].dropped[name] = size
-    report["train"].dropped["overlap"] += count - total - len(rest)
-    _count_kept(report["train"], codes[rest.kept])
-    return result
+        codes[chosen] = (codes[chosen] & ~np.uint8(REASON_BITS)) | Reason[name.upper()].value
+        texts[name] = train.take(chosen)
+        report[name] = SplitReport(size, size, repaired=_count_codes(codes[chosen], REPAIRS))
+    rest = Selection(train.text, codes, train.parts, {kind: folds[~overlap] for kind, folds in train.folds.items()})
+    report |= train_report(rest)
+    return {**corpus, "train": rest, **texts}
+
+
+def train_report(train: Selection) -> Report:
+    """The report of the training text, and of each of its corpora where there are several."""
+    report = {}
+    begin = 0
+    for part in train.parts:
+        codes, begin = train.codes[begin : part.end], part.end
+        report[f"train.{part.name}"] = SplitReport(
+            read=len(codes) + part.skipped.total(),
+            kept=int(np.count_nonzero((codes & REASON_BITS) == Reason.KEPT)),
+            dropped=part.skipped + _count_reasons(codes),
+            repaired=_count_codes(codes[(codes & REASON_BITS) == Reason.KEPT], REPAIRS) + part.repaired,
+            overlap=Counter({kind: part.overlap[kind] for kind in ("pair", "source", "target") if part.overlap[kind]}),
+        )
+    total = SplitReport()
+    for split in report.values():
+        total.read, total.kept = total.read + split.read, total.kept + split.kept
+        total.dropped, total.repaired = total.dropped + split.dropped, total.repaired + split.repaired
+        total.overlap = total.overlap + split.overlap
+    assert total.read == total.kept + total.dropped.total()
+    return {"train": total, **(report if len(report) > 1 else {})}
 
 
 def report_dict(report: Report) -> dict[str, Any]:
     """The report as plain values, for ``data.json``."""
     return {
-        name: {"read": split.read, "kept": split.kept, "dropped": dict(split.dropped), "repaired": dict(split.repaired)}
+        name: {
+            "read": split.read,
+            "kept": split.kept,
+            "dropped": dict(split.dropped),
+            "repaired": dict(split.repaired),
+            "overlap": dict(split.overlap),
+        }
         for name, split in report.items()
     }
 
 
 def format_report(report: dict[str, Any]) -> str:
     """The report of :func:`report_dict` as a table."""
+    import io
+
     from rich.console import Console
     from rich.table import Table
 
@@ -227,59 +266,68 @@ def format_report(report: dict[str, Any]) -> str:
 class _Scan:
     """One pass over the training text: a code and hashes for each pair."""
 
-    def __init__(self, config: CleaningConfig, held_out: set[int], fold: bool) -> None:
-        self._config, self._held_out, self._fold = config, held_out, fold
+    def __init__(self, filters: Filters, processes: int | None) -> None:
+        self._filters, self._processes = filters, processes
         self._codes = bytearray()
-        self._keys, self._folds = array("Q"), array("Q")  # of the pairs that pass the filters
+        self._keys = array("Q")  # of the pairs that pass the filters
+        self._folds = {kind: array("Q") for kind in filters.kinds}
+        self._parts: list[Part] = []
+        self._begun = self._shown = time.monotonic()
 
-    def __len__(self) -> int:
-        return len(self._codes)
+    def read(self, name: str, pairs: Pairs) -> None:
+        """Go through a corpus."""
+        part = Part(name)
+        self._parts.append(part)
+        for scanned in ordered_map(self._filters, self._noted(pairs, part), self._processes):
+            self._add(scanned, part)
+            if time.monotonic() - self._shown > PROGRESS_S:
+                self._shown = time.monotonic()
+                count, speed = len(self._codes), len(self._codes) / (self._shown - self._begun)
+                log.info("data: read %s pairs, %s a second", f"{count:,}", f"{speed:,.0f}")
+        part.end = len(self._codes)
 
-    def add(self, block: ParallelText) -> None:
-        held_out, deduplicate, codes, keys = self._held_out, self._config.deduplicate, self._codes, self._keys
-        sources, targets = map(normalize, block.sources), map(normalize, block.targets)
-        max_length, max_ratio = self._config.max_length, self._config.max_ratio
-        for raw_source, raw_target, source, target in zip(block.sources, block.targets, sources, targets, strict=True):
-            code = KEPT
-            if source is not raw_source or target is not raw_target:  # normal lines are given as they are
-                code = sum(_repairs(raw_source, raw_target))
-                if "\0" in raw_source or "\0" in raw_target:
-                    codes.append(code | NUL)
-                    continue
-            short, long = source.count(" ") + 1, target.count(" ") + 1
-            if short > long:
-                short, long = long, short
-            if not (source and target):
-                code |= EMPTY
-            elif long > max_length:
-                code |= TOO_LONG
-            elif long > max_ratio * short:
-                code |= RATIO
-            else:
-                pair = f"{source}\t{target}"
-                if deduplicate:
-                    keys.append(_hash(pair))
-                if self._fold or held_out:
-                    fold = _hash(pair.casefold())
-                    if self._fold:
-                        self._folds.append(fold)
-                    if fold in held_out:
-                        code |= HELD_OUT
-            codes.append(code)
+    def _noted(self, pairs: Pairs, part: Part) -> Iterator[ParallelText]:
+        """The blocks, whose counts are added to the part on the way."""
+        for block in pairs.blocks():
+            part.skipped += block.skipped
+            part.repaired += block.repaired
+            yield block
+
+    def _add(self, scanned: Scanned, part: Part) -> None:
+        self._codes += scanned.codes.tobytes()
+        self._keys.frombytes(scanned.keys.tobytes())
+        for kind, hashes in scanned.folds.items():
+            if kind in self._folds:
+                self._folds[kind].frombytes(hashes.tobytes())
+            if kind in self._filters.held_out:
+                count = int(np.count_nonzero(among(hashes, self._filters.held_out[kind])))
+                part.overlap += Counter({kind: count}) if count else Counter()
 
     def selection(self, text: Pairs) -> Selection:
         """What is kept; to be asked once, because it takes the hashes away as it goes."""
         codes = np.frombuffer(self._codes, dtype=np.uint8)
-        passed = (codes & REASON_BITS) == KEPT
+        passed = (codes & REASON_BITS) == Reason.KEPT
         found = codes[passed]
-        if self._config.deduplicate:
-            found[_repeats(np.frombuffer(self._keys, dtype=np.uint64))] |= DUPLICATE
+        if self._filters.config.deduplicate:
+            found[_repeats(np.frombuffer(self._keys, dtype=np.uint64))] |= Reason.DUPLICATE.value
             self._keys = array("Q")
-        found[(found & (REASON_BITS | HELD_OUT)) == HELD_OUT] |= OVERLAP
+        found[(found & (REASON_BITS | HELD_OUT)) == HELD_OUT] |= Reason.OVERLAP.value
         codes[passed] = found
-        folds = np.frombuffer(self._folds, dtype=np.uint64)[(found & REASON_BITS) == KEPT] if self._fold else None
-        self._folds = array("Q")
-        return Selection(text, codes, folds)
+        remaining = (found & REASON_BITS) == Reason.KEPT
+        folds = {kind: np.frombuffer(hashes, dtype=np.uint64)[remaining] for kind, hashes in self._folds.items()}
+        self._folds = {}
+        return Selection(text, codes, self._parts, folds)
+
+
+def _held_out(texts: list[ParallelText], normalizers: Normalizers) -> dict[str, Hashes]:
+    """By kind, the sorted hashes of dev and test text; none where there is no such text."""
+    normalize_source, normalize_target = normalizers
+    pairs = [
+        (normalize_source(source), normalize_target(target))
+        for text in texts
+        for source, target in zip(text.sources, text.targets, strict=True)
+    ]
+    return {kind: np.unique(hashes) for kind, hashes in folded(pairs, {"pair", "source", "target"}).items()} if pairs else {}
 
 
 def _repeats(hashes: Hashes) -> npt.NDArray[np.bool_]:
@@ -293,50 +341,36 @@ def _repeats(hashes: Hashes) -> npt.NDArray[np.bool_]:
     return repeats
 
 
-def _among(hashes: Hashes, known: Hashes) -> npt.NDArray[np.bool_]:
-    """Which of them are among the known ones, which are sorted."""
-    among = np.zeros(len(hashes), dtype=np.bool_)
-    for begin in range(0, len(hashes), SLICE):
-        values = hashes[begin : begin + SLICE]
-        nearest = known[np.minimum(np.searchsorted(known, values), len(known) - 1)]
-        among[begin : begin + SLICE] = nearest == values
-    return among
+def _count_reasons(codes: Codes) -> Counter[str]:
+    counts = np.bincount(codes & REASON_BITS, minlength=len(Reason))
+    return Counter(
+        {reason.name.lower(): int(counts[reason]) for reason in Reason if reason is not Reason.KEPT and counts[reason]}
+    )
 
 
-def _counts(values: Codes, names: Mapping[int, str]) -> Counter[str]:
-    """How often each named value occurs, in the order in which they first do."""
-    first = {value: int(np.argmax(values == value)) for value in names if np.any(values == value)}
-    return Counter({names[value]: int(np.count_nonzero(values == value)) for value in sorted(first, key=lambda v: first[v])})
-
-
-def _count_kept(split: SplitReport, codes: Codes) -> None:
-    """Fill in what is kept of a split, whose codes these are."""
-    split.kept = len(codes)
-    first = {bit: int(np.argmax(codes & bit > 0)) for bit in REPAIRS if np.any(codes & bit)}
-    split.repaired = Counter({REPAIRS[bit]: int(np.count_nonzero(codes & bit)) for bit in sorted(first, key=lambda b: first[b])})
-    assert split.read == split.kept + split.dropped.total()
+def _count_codes(codes: Codes, bits: Mapping[int, str]) -> Counter[str]:
+    counts = {name: int(np.count_nonzero(codes & bit)) for bit, name in bits.items()}
+    return Counter({name: count for name, count in counts.items() if count})
 
 
 def _count_repairs(text: ParallelText) -> Counter[str]:
-    return Counter(REPAIRS[repair] for source, target in _pairs(text) for repair in _repairs(source, target))
+    codes = [sum(repairs(source, target)) for source, target in zip(text.sources, text.targets, strict=True)]
+    return _count_codes(np.array(codes, dtype=np.uint8), REPAIRS) + text.repaired
 
 
-def _repairs(source: str, target: str) -> Iterable[int]:
-    if UNUSUAL.search(source) or UNUSUAL.search(target):
-        yield CHARACTERS
-    if not (unicodedata.is_normalized("NFC", source) and unicodedata.is_normalized("NFC", target)):
-        yield NFC
-
-
-def _pairs(text: ParallelText) -> Iterable[tuple[str, str]]:
-    return zip(text.sources, text.targets, strict=True)
-
-
-def _folded(text: ParallelText) -> set[int]:
-    """Hashes of the pairs, the same whatever their case."""
-    return {_hash(f"{normalize(source)}\t{normalize(target)}".casefold()) for source, target in _pairs(text)}
-
-
-def _hash(text: str) -> int:
-    """64 bits: among a hundred million pairs the chance that any two different ones meet is below one in a thousand."""
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+def _warn(report: Report) -> None:
+    """Say what is likely to be a fault of the text."""
+    train = report["train"]
+    if train.dropped["copy"] > MAX_COPIES * train.read:
+        log.warning(
+            "data: %s of %s training pairs have equal sides and were dropped (`data.cleaning.max_copy_length`); is a side missing?",
+            f"{train.dropped['copy']:,}",
+            f"{train.read:,}",
+        )
+    for name, split in report.items():
+        if split.repaired["carriage_return"]:
+            log.warning(
+                "data: %s pairs of %s have carriage returns within a line; they became blanks",
+                f"{split.repaired['carriage_return']:,}",
+                name,
+            )

@@ -61,3 +61,13 @@ def check_links(links: Links, num_source_words: int, num_target_words: int, wher
                 raise DataError(
                     f"{where}: link {s}-{t} points to {side} word {index}, but the {side} has {count} words (links count from 0)"
                 )
+
+
+def swap_links(line: str) -> str:
+    """A line in Pharaoh's notation with source and target exchanged: ``0-2 1p3`` is ``2-0 3p1``."""
+    return " ".join(re.sub(r"^(\d+)([-p])(\d+)$", r"\3\2\1", word) for word in line.split())
+
+
+def shift_links(line: str, words: int) -> str:
+    """A line in Pharaoh's notation for a source with so many more words before it."""
+    return re.sub(r"(?<!\S)(\d+)(?=[-p])", lambda found: str(int(found[1]) + words), line)

@@ -1,166 +1,67 @@
-"""Parallel text from files, from a hub, or from the built-in grammar.
-
-Files are bytes, split on ``\\n`` alone: what else a language takes for the end of a line (U+2028, a lone carriage return, ...) stays
-inside its line, so that line n of one side is line n of the other. Nothing is replaced or repaired here.
-"""
+"""Parallel text from wherever a configuration says: files, a hub, standard input, or the built-in grammar."""
 
 from __future__ import annotations
 
-import gzip
-import io
+import atexit
+import dataclasses
 import logging
-import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import islice
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
 
-from nmt.config import BuiltinDataConfig, DataConfig, FilesDataConfig
+from nmt.config import BuiltinDataConfig, CorpusConfig, DataConfig, FilesDataConfig, InvalidUtf8, TextFormat
+from nmt.conversion import suggestion
+from nmt.data.bitext import Columns, PairFiles, open_bitext, resolve_format
+from nmt.data.hub import read_hub
+from nmt.data.lines import COMPRESSIONS, open_bytes, read_lines
 from nmt.data.links import check_links, parse_links
+from nmt.data.normalization import Normalizer
+from nmt.data.pairs import Mixture, Pairs, ParallelText, Tagged, joined, turn, whole
 from nmt.errors import ConfigError, DataError
 
 log = logging.getLogger(__name__)
 
-GZIP_MAGIC = b"\x1f\x8b"
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-
-
-BLOCK_PAIRS = 8192
-"""Pairs that are worked on at a time: many enough for what is done once a block, and a megabyte or two of text."""
-
-
-@dataclass(slots=True)
-class ParallelText:
-    """Sentence pairs of one split; ``links`` holds their gold alignments, a Pharaoh line a pair, where they are known."""
-
-    sources: list[str]
-    targets: list[str]
-    links: list[str] | None = None
-
-    def __len__(self) -> int:
-        return len(self.sources)
-
-    def blocks(self) -> Iterator[ParallelText]:
-        for begin in range(0, len(self), BLOCK_PAIRS):
-            block = slice(begin, begin + BLOCK_PAIRS)
-            yield ParallelText(self.sources[block], self.targets[block])
-
-
-class Pairs(Protocol):
-    """Sentence pairs that can be gone through again and again, a block at a time."""
-
-    def blocks(self) -> Iterator[ParallelText]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class PairFiles:
-    """Two line-aligned files, read anew each time, so that no more than a block of them is in memory."""
-
-    source: Path
-    target: Path
-
-    def blocks(self) -> Iterator[ParallelText]:
-        """
-        Raises:
-            DataError: a file is missing or damaged, a line is broken, there are none, or more on one side than on the other.
-        """
-        sources, targets = _line_blocks(self.source), _line_blocks(self.target)
-        counts = [0, 0]
-        while True:
-            block = ParallelText(next(sources, []), next(targets, []))
-            counts = [counts[0] + len(block.sources), counts[1] + len(block.targets)]
-            if counts[0] != counts[1]:
-                total = [count + sum(map(len, rest)) for count, rest in zip(counts, (sources, targets), strict=True)]
-                raise DataError(f"{self.source} has {total[0]} lines, but {self.target} has {total[1]}: they must be aligned")
-            if not block.sources:
-                break
-            yield block
-        if not counts[0]:
-            raise DataError(f"{self.source} is empty")
-
-
-def joined(blocks: Iterable[ParallelText]) -> ParallelText:
-    """The pairs of all blocks in memory."""
-    text = ParallelText([], [])
-    for block in blocks:
-        text.sources += block.sources
-        text.targets += block.targets
-    return text
-
-
-def whole(pairs: Pairs) -> ParallelText:
-    """All pairs in memory."""
-    return pairs if isinstance(pairs, ParallelText) else joined(pairs.blocks())
-
-
 Corpus = dict[str, Pairs]
 """The splits of a corpus by name; ``dev`` and ``test`` are missing where they have yet to be split off ``train``.
 
-They are in memory, and so is ``train`` but where it lies in files.
+They are in memory, and so is ``gold``, pairs aligned by hand, where there are some. ``train`` is in memory if the grammar made it.
 """
+
+STANDARD_INPUT = "-"
+
+PREFIXES = {"dev": "dev_", "test": "test_", "gold": "gold_"}
 
 
 def read_corpus(config: DataConfig) -> Corpus:
-    """All splits that the configuration names.
+    """All splits that the configuration names, in its direction.
 
     Raises:
         ConfigError: settings that belong together are not given together, or a size is not positive.
         DataError: a file is missing, empty or not what it should be, or the hub cannot be reached.
     """
     if isinstance(config, BuiltinDataConfig):
-        from nmt.data.grammar import generate
-
-        sizes = {"train": config.train_size, "dev": config.dev_size, "test": config.test_size}
-        for name, size in sizes.items():
-            check_size(name, size)
-        splits = generate(*sizes.values())
-        return {
-            name: ParallelText([e.source for e in examples], [e.target for e in examples], [e.links for e in examples])
-            for name, examples in splits.items()
-        }
-    assert isinstance(config, FilesDataConfig)
-    corpus = _read_hub(config) if reads_hub(config) else _read_files(pair_paths(config))
-    if config.test_alignment:
-        if "test" not in corpus:
-            raise ConfigError(
-                "`data.test_alignment` aligns the test text: `data.test_source` and `data.test_target` must be given"
-            )
-        test = corpus["test"] = whole(corpus["test"])
-        _read_links(Path(config.test_alignment), test)
-    return corpus
+        corpus = _generate(config)
+    else:
+        assert isinstance(config, FilesDataConfig)
+        corpus = _read_files(config)
+    if languages(config) == natural_languages(config):
+        return corpus
+    return {name: turn(pairs) for name, pairs in corpus.items()}
 
 
-def _read_files(paths: dict[str, tuple[Path, Path]]) -> Corpus:
-    """Dev and test in memory; train as files that are there, to be read when they are gone through."""
-    for path in paths["train"]:
-        with _open(path):
-            pass
-    return {name: PairFiles(*pair) if name == "train" else read_pairs(*pair) for name, pair in paths.items()}
+def _generate(config: BuiltinDataConfig) -> Corpus:
+    from nmt.data.grammar import generate
 
-
-def pair_paths(config: FilesDataConfig) -> dict[str, tuple[Path, Path]]:
-    """The source and the target file of each split that has them.
-
-    Raises:
-        ConfigError: a split has one file without the other, or train has none.
-    """
-    paths = {}
-    for split, prefix in (("train", ""), ("dev", "dev_"), ("test", "test_")):
-        source, target = getattr(config, f"{prefix}source"), getattr(config, f"{prefix}target")
-        if source and target:
-            paths[split] = Path(source), Path(target)
-        elif source or target or split == "train":
-            raise ConfigError(f"`data.{prefix}source` and `data.{prefix}target` must name the two files of the {split} text")
-    return paths
-
-
-def reads_hub(config: DataConfig) -> bool:
-    """Whether the hub stands in for files: a dataset is named, and neither training file is there."""
-    if not isinstance(config, FilesDataConfig) or not config.hub_name:
-        return False
-    return not any(path.exists() for path in pair_paths(config)["train"])
+    sizes = {"train": config.train_size, "dev": config.dev_size, "test": config.test_size}
+    for name, size in sizes.items():
+        check_size(name, size)
+    return {
+        name: ParallelText([e.source for e in examples], [e.target for e in examples], [e.links for e in examples])
+        for name, examples in generate(*sizes.values()).items()
+    }
 
 
 def check_size(split: str, size: int) -> None:
@@ -171,6 +72,154 @@ def check_size(split: str, size: int) -> None:
     """
     if size < 1:
         raise ConfigError(f"`data.{split}_size` must be at least 1, but is {size}")
+
+
+def _read_files(config: FilesDataConfig) -> Corpus:
+    names = natural_languages(config)
+    strict = config.cleaning.invalid_utf8 is InvalidUtf8.error
+    corpus: Corpus = {}
+    parts: dict[str, Pairs] = {}
+    for name, part in corpora(config).items():
+        if reads_hub(part):
+            assert part.hub_name
+            splits = read_hub(part.hub_name, part.hub_config, part.hub_revision, _columns(part, names))
+            if not config.corpora:  # of several corpora, only the training text is taken
+                corpus |= {split: whole(text) for split, text in splits.items() if split != "train"}
+            parts[name] = splits["train"]
+        else:
+            parts[name] = open_pairs(part, names, strict=strict)
+        if part.tag:
+            parts[name] = Tagged(parts[name], part.tag)
+    for split, paths in held_out(config).items():
+        corpus[split] = joined(open_pairs(paths, names, strict=True).blocks())
+    if config.tag:
+        corpus = {name: dataclasses.replace(whole(text), tag=config.tag) for name, text in corpus.items()}
+    for split, links in (("test", config.test_alignment), ("gold", config.gold_alignment)):
+        if links:
+            if split not in corpus:
+                raise ConfigError(
+                    f"`data.{split}_alignment` aligns the {split} text: "
+                    f"`data.{split}_source` and `data.{split}_target` must be given"
+                )
+            _read_links(Path(links), whole(corpus[split]))
+    return {"train": Mixture(parts) if config.corpora else parts["train"], **corpus}
+
+
+def corpora(config: FilesDataConfig) -> dict[str, CorpusConfig]:
+    """The corpora of the training text by name; ``train`` is the name of the one that is described in the configuration itself.
+
+    Raises:
+        ConfigError: none is described, one is described by halves or twice, or a weight is not positive.
+    """
+    shared = {f.name: getattr(config, f.name) for f in dataclasses.fields(CorpusConfig)}
+    own = CorpusConfig(**shared)
+    if config.corpora:
+        if own.source or own.target or own.bitext or own.hub_name:
+            raise ConfigError("the training text is either `data.corpora` or that of the settings beside it, not both")
+        found = {f"corpora.{name}.": part for name, part in config.corpora.items()}
+    else:
+        found = {"": own}
+    for prefix, part in found.items():
+        _check_named(part, f"data.{prefix}", "training text", hub=True)
+        if part.weight <= 0:
+            raise ConfigError(f"`data.{prefix}weight` must be above 0, but is {part.weight}")
+    return config.corpora or {"train": own}
+
+
+def held_out(config: FilesDataConfig) -> dict[str, CorpusConfig]:
+    """Where the text of each other split lies that has files.
+
+    Raises:
+        ConfigError: a split has one file without the other.
+    """
+    found = {}
+    for split, prefix in PREFIXES.items():
+        source, target, bitext = (getattr(config, f"{prefix}{side}", None) for side in ("source", "target", "bitext"))
+        if source or target or bitext:
+            found[split] = CorpusConfig(
+                source=source,
+                target=target,
+                bitext=bitext,
+                format=config.format,
+                source_column=config.source_column,
+                target_column=config.target_column,
+            )
+            _check_named(found[split], f"data.{prefix}", f"{split} text", hub=False)
+    return found
+
+
+def _check_named(part: CorpusConfig, prefix: str, what: str, *, hub: bool) -> None:
+    """Refuse files that are named by halves, or not at all."""
+    pair = bool(part.source) + bool(part.target)
+    if pair == 1 or (not pair and not part.bitext and not (hub and part.hub_name)):
+        raise ConfigError(
+            f"`{prefix}source` and `{prefix}target` must name the two files of the {what}, or `{prefix}bitext` one with both sides"
+        )
+    if pair and part.bitext:
+        raise ConfigError(f"the {what} is either `{prefix}source` and `{prefix}target` or `{prefix}bitext`, not both")
+
+
+def reads_hub(part: CorpusConfig) -> bool:
+    """Whether the hub stands in for files: a dataset is named, and no file is there."""
+    return bool(part.hub_name) and not any(Path(path).exists() for path in files(part))
+
+
+def needs_hub(config: DataConfig) -> bool:
+    """Whether the hub stands in for the files of any corpus."""
+    return isinstance(config, FilesDataConfig) and any(map(reads_hub, corpora(config).values()))
+
+
+def tags(config: DataConfig) -> list[str]:
+    """The tags of all corpora."""
+    return [part.tag for part in corpora(config).values() if part.tag] if isinstance(config, FilesDataConfig) else []
+
+
+def files(part: CorpusConfig) -> list[str]:
+    """The files that are named."""
+    return [path for path in (part.source, part.target, part.bitext) if path]
+
+
+def open_pairs(part: CorpusConfig, names: Columns, *, strict: bool) -> Pairs:
+    """The pairs of files, to be read when they are gone through.
+
+    Raises:
+        DataError: a file is not there.
+        ConfigError: its format cannot be told, or columns do not fit it.
+    """
+    paths = [local_file(path) for path in files(part)]
+    for path in paths:
+        with open_bytes(path):
+            pass
+    if len(paths) == 2:
+        return PairFiles(paths[0], paths[1], strict)
+    kind = part.format
+    if part.bitext == STANDARD_INPUT and kind is TextFormat.auto:
+        kind = TextFormat.tsv
+    columns = _columns(part, names)
+    if resolve_format(paths[0], kind) is TextFormat.tsv:
+        columns = part.source_column or "1", part.target_column or "2"
+        for column in columns:
+            if not column.isdecimal() or not int(column):
+                raise ConfigError(f"columns of {part.bitext} are numbers from 1, but one is {column!r}")
+    return open_bitext(paths[0], kind, columns, names, strict=strict)
+
+
+def _columns(part: CorpusConfig, names: Columns) -> Columns:
+    return part.source_column or names[0], part.target_column or names[1]
+
+
+def local_file(path: str) -> Path:
+    """The file of a name; standard input, which can be read but once, is kept in a temporary file until the process ends."""
+    return _standard_input() if path == STANDARD_INPUT else Path(path)
+
+
+@cache
+def _standard_input() -> Path:
+    with tempfile.NamedTemporaryFile(prefix="nmt-", delete=False) as file:
+        shutil.copyfileobj(sys.stdin.buffer, file)
+    path = Path(file.name)
+    atexit.register(path.unlink, missing_ok=True)
+    return path
 
 
 def read_pairs(source: Path, target: Path, links: Path | None = None) -> ParallelText:
@@ -185,87 +234,63 @@ def read_pairs(source: Path, target: Path, links: Path | None = None) -> Paralle
     return text
 
 
-def read_lines(path: Path) -> list[str]:
-    """Lines of a plain or gzip file of UTF-8, without their ends (``\\n`` or ``\\r\\n``) and without a byte order mark at the start.
-
-    Raises:
-        DataError: the file is missing, its gzip stream is damaged, or a line is not UTF-8 (``file:line`` and the byte).
-    """
-    return [line for block in _line_blocks(path) for line in block]
-
-
-def decode_line(line: bytes, name: Path | str, number: int) -> str:
-    """One line's text without a carriage return at its end.
-
-    Raises:
-        DataError: it is not UTF-8.
-    """
-    try:
-        return line.removesuffix(b"\r").decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{name}:{number}: invalid UTF-8 at byte {error.start + 1} (0x{line[error.start]:02x})") from None
-
-
-@contextmanager
-def _open(path: Path) -> Iterator[BinaryIO]:
-    """A file's bytes, unpacked where they are gzip, behind a byte order mark.
-
-    Raises:
-        DataError: the file cannot be read, now or while the context lasts.
-    """
-    try:
-        with path.open("rb") as raw:
-            packed = raw.peek(len(GZIP_MAGIC)).startswith(GZIP_MAGIC)
-            # buffered again, because a GzipFile gives single lines slowly
-            with io.BufferedReader(gzip.GzipFile(fileobj=raw)) if packed else raw as file:
-                if file.peek(len(BYTE_ORDER_MARK)).startswith(BYTE_ORDER_MARK):
-                    file.read(len(BYTE_ORDER_MARK))
-                yield file
-    except (OSError, EOFError, zlib.error) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise DataError(f"{path}: {reason}") from None
-
-
-def _line_blocks(path: Path) -> Iterator[list[str]]:
-    """Lines as :func:`read_lines` gives them, ``BLOCK_PAIRS`` at a time."""
-    with _open(path) as file:
-        number = 1
-        while lines := list(islice(file, BLOCK_PAIRS)):
-            yield _decode(lines, path, number)
-            number += len(lines)
-
-
-def _decode(lines: list[bytes], path: Path, number: int) -> list[str]:
-    """:func:`decode_line` of each line, the first of which has this number; at once where no line is odd, four times as fast."""
-    content = b"".join(lines)
-    try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError:
-        text = "\r"  # some line is broken, and is to be named
-    if "\r" in text:
-        return [decode_line(line.removesuffix(b"\n"), path, i) for i, line in enumerate(lines, start=number)]
-    return text.removesuffix("\n").split("\n")
-
-
 def languages(config: DataConfig) -> tuple[str, str]:
-    """Source and target language: as configured, otherwise the files' suffixes (``my.de.gz`` is ``de``).
+    """Source and target language, in the configuration's direction.
 
     Raises:
-        ConfigError: neither tells.
+        ConfigError: nothing tells them, or the direction is not one of the two.
+    """
+    names = natural_languages(config)
+    directions = {"-".join(names): names, "-".join(reversed(names)): (names[1], names[0])}
+    if config.direction is None:
+        return names
+    if config.direction not in directions:
+        near = suggestion(config.direction, directions)
+        raise ConfigError(f"`data.direction` must be {' or '.join(directions)}, but is {config.direction!r}{near}")
+    return directions[config.direction]
+
+
+def normalizers(config: DataConfig) -> tuple[Normalizer, Normalizer]:
+    """What makes text of the source and the target language normal.
+
+    Raises:
+        ConfigError: the languages are unknown, or a package is missing.
+    """
+    source, target = languages(config)
+    return Normalizer(config.normalization, source), Normalizer(config.normalization, target)
+
+
+def natural_languages(config: DataConfig) -> tuple[str, str]:
+    """The languages of the two sides as the text has them: as configured, otherwise the files' suffixes (``my.de.gz`` is ``de``), or
+    what the direction says of a file that has both.
+
+    Raises:
+        ConfigError: nothing tells.
     """
     if isinstance(config, BuiltinDataConfig):
         return "en", "de"
     assert isinstance(config, FilesDataConfig)
+    stated = config.direction.split("-") if config.direction else []
+    parts = list(corpora(config).values())
+    held_out(config)  # refuses files that are named by halves
     found = []
-    for side, name, path in (
-        ("source", config.source_language, config.source),
-        ("target", config.target_language, config.target),
-    ):
-        suffix = Path((path or "").removesuffix(".gz")).suffix.removeprefix(".")
-        if not (name or suffix):
-            raise ConfigError(f"the {side} language is unknown: `data.{side}` ({path}) has no suffix; set `data.{side}_language`")
-        found.append(name or suffix)
+    for i, (side, name) in enumerate((("source", config.source_language), ("target", config.target_language))):
+        suffixes = {_suffix(path) for part in parts if (path := getattr(part, side))}
+        if not name and len(suffixes) == 1:
+            name = suffixes.pop()
+        if not name and not suffixes and len(stated) == 2:
+            name = stated[i]
+        if not name:
+            raise ConfigError(f"the {side} language is unknown, because no file's suffix tells it; set `data.{side}_language`")
+        found.append(name)
     return found[0], found[1]
+
+
+def _suffix(path: str) -> str:
+    name = Path(path)
+    if name.suffix.removeprefix(".") in COMPRESSIONS:
+        name = name.with_suffix("")
+    return name.suffix.removeprefix(".")
 
 
 def _read_links(path: Path, text: ParallelText) -> None:
@@ -273,52 +298,10 @@ def _read_links(path: Path, text: ParallelText) -> None:
     text.links = read_lines(path)
     if len(text.links) != len(text):
         raise DataError(f"{path} has {len(text.links)} lines, but the text it aligns has {len(text)}")
-    for number, (line, source, target) in enumerate(zip(text.links, text.sources, text.targets, strict=True), start=1):
-        where = f"{path}:{number}"
+    for where, line, source, target in _numbered(path, text):
         check_links(parse_links(line, where), len(source.split()), len(target.split()), where)
 
 
-def _read_hub(config: FilesDataConfig) -> Corpus:
-    """The splits of a dataset of the hub, or of a local folder of one; columns are named by the languages."""
-    import datasets
-
-    assert config.hub_name
-    log.info("%s is not there: reading %s from the datasets hub instead", config.source, config.hub_name)
-    # The library knows a local file by its size and time: only when made to read it again does it see what is in it.
-    mode = "force_redownload" if Path(config.hub_name).is_dir() else None
-    try:
-        splits: Any = datasets.load_dataset(config.hub_name, revision=config.hub_revision, download_mode=mode)
-    except Exception as error:  # the library raises whatever the network or the file system did
-        raise DataError(
-            f"{config.source} is not there, and the dataset {config.hub_name} cannot be loaded from the hub in its place: "
-            f"{type(error).__name__}: {error}"
-        ) from error
-    source, target = languages(config)
-    corpus: Corpus = {}
-    for name, candidates in (("train", ["train"]), ("dev", ["validation", "dev", "val"]), ("test", ["test"])):
-        found = next((split for split in candidates if split in splits), None)
-        if found is None:
-            continue
-        where = f"{config.hub_name}, split {found}"
-        corpus[name] = ParallelText(*(_hub_lines(splits[found], language, where) for language in (source, target)))
-    if "train" not in corpus:
-        raise DataError(f"{config.hub_name} has no split train; there are {list(splits)}")
-    return corpus
-
-
-def _hub_lines(rows: Any, language: str, where: str) -> list[str]:
-    """A column of text, or a language of a column ``translation``; a row is one line, so line ends within it become blanks."""
-    if language in rows.column_names:
-        values = rows[language]
-    elif "translation" in rows.column_names:
-        values = (row.get(language) for row in rows["translation"])
-    else:
-        raise DataError(f"{where}: no column {language}; there are {rows.column_names}")
-    lines = []
-    for number, value in enumerate(values, start=1):
-        if not isinstance(value, str):
-            raise DataError(f"{where}, row {number}: {language} must be text, but is {value!r}")
-        lines.append(value.replace("\n", " "))
-    if not lines:
-        raise DataError(f"{where} is empty")
-    return lines
+def _numbered(path: Path, text: ParallelText) -> Iterator[tuple[str, str, str, str]]:
+    for number, row in enumerate(zip(text.links or [], text.sources, text.targets, strict=True), start=1):
+        yield f"{path}:{number}", *row

@@ -1,8 +1,10 @@
 """Prepared text: ids and offsets in memory-mapped arrays, and what is needed to read and score them.
 
 A store is a folder named by the hash of all that it depends on. ``SPLIT.SIDE.ids.npy`` holds the pieces of all lines one after the
-other, ``SPLIT.SIDE.offsets.npy`` where each line begins; ``dev`` and ``test`` keep their raw text in ``SPLIT.SIDE.txt``, and
-``SPLIT.links.txt`` holds gold alignments. ``meta.json`` is written last and makes the folder a store.
+other, ``SPLIT.SIDE.offsets.npy`` where each line begins. All splits but ``train`` keep their raw text in ``SPLIT.SIDE.txt``. There
+``train`` has its text, normalised, if its pieces are drawn anew while it is learned from; ``train.SIDE.places.npy`` says where lines begin.
+``SPLIT.links.txt`` holds gold alignments. A tag stands before its sources as their first word, in all of these. ``meta.json`` is written
+last and makes the folder a store.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -23,15 +26,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nmt.data.cleaning import PROGRESS_S, normalize
-from nmt.data.reader import Pairs, whole
-from nmt.data.tokenizer import Tokenizer
+from nmt.data.cleaning import PROGRESS_S, Normalizers
+from nmt.data.links import shift_links
+from nmt.data.pairs import Pairs, ParallelText, tagged, whole
+from nmt.data.parallel import ordered_map
+from nmt.data.plan import SLICE, Lengths
+from nmt.data.tokenizer import Encoder, Tokenizer, Tokenizers
 from nmt.errors import DataError
 from nmt.files import sync, write_json_atomic
 
 log = logging.getLogger(__name__)
 
-META, TOKENIZER = "meta.json", "tokenizer.model"
+META = "meta.json"
+
+SIDES = ("source", "target")
 
 
 class Split:
@@ -44,8 +52,8 @@ class Split:
     def __init__(self, folder: Path, name: str) -> None:
         self._folder, self._name = folder, name
         try:
-            self._ids = {side: np.load(folder / f"{name}.{side}.ids.npy", mmap_mode="r") for side in ("source", "target")}
-            self._offsets = {side: np.load(folder / f"{name}.{side}.offsets.npy", mmap_mode="r") for side in ("source", "target")}
+            self._ids = {side: np.load(folder / f"{name}.{side}.ids.npy", mmap_mode="r") for side in SIDES}
+            self._offsets = {side: np.load(folder / f"{name}.{side}.offsets.npy", mmap_mode="r") for side in SIDES}
         except (OSError, EOFError, ValueError) as error:
             raise _damaged(folder, f"split {name}: {error}") from None
 
@@ -53,11 +61,11 @@ class Split:
         return len(self._offsets["source"]) - 1
 
     @cached_property
-    def source_lengths(self) -> npt.NDArray[np.int64]:
+    def source_lengths(self) -> Lengths:
         return self._lengths("source")
 
     @cached_property
-    def target_lengths(self) -> npt.NDArray[np.int64]:
+    def target_lengths(self) -> Lengths:
         return self._lengths("target")
 
     def source(self, i: int) -> npt.NDArray[Any]:
@@ -73,6 +81,12 @@ class Split:
         lengths = offsets[sentences + 1] - begins
         places = np.arange(lengths.sum()) + np.repeat(begins - (np.cumsum(lengths) - lengths), lengths)
         return self._ids[side][places], lengths
+
+    def lines(self, side: str, sentences: npt.NDArray[np.int64]) -> list[str]:
+        """The normalised text of some sentences of ``train``, where it is kept."""
+        places = np.load(self._folder / f"{self._name}.{side}.places.npy", mmap_mode="r")
+        text = np.memmap(self._folder / f"{self._name}.{side}.txt", mode="r")
+        return [bytes(text[places[i] : places[i + 1] - 1]).decode() for i in sentences]
 
     @property
     def source_lines(self) -> list[str]:
@@ -90,8 +104,12 @@ class Split:
         path = self._folder / f"{self._name}.links.txt"
         return _read_text(path) if path.exists() else None
 
-    def _lengths(self, side: str) -> npt.NDArray[np.int64]:
-        lengths: npt.NDArray[np.int64] = np.diff(self._offsets[side])
+    def _lengths(self, side: str) -> Lengths:
+        """In half as many bytes as a hundred million of them would take, made a slice at a time."""
+        offsets = self._offsets[side]
+        lengths = np.empty(len(offsets) - 1, dtype=np.uint32)
+        for begin in range(0, len(lengths), SLICE):
+            lengths[begin : begin + SLICE] = np.diff(offsets[begin : begin + SLICE + 1])
         return lengths
 
     def _row(self, side: str, i: int) -> npt.NDArray[Any]:
@@ -107,15 +125,16 @@ class Store:
         DataError: the folder is no store, or its tokenizer is not the one that its ids were made with.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, normalizers: Normalizers) -> None:
         self.path = path
         try:
             self.meta: dict[str, Any] = json.loads((path / META).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise _damaged(path, f"{META}: {error}") from None
-        self.tokenizer = Tokenizer.load(path / TOKENIZER)
-        if hashlib.sha256(self.tokenizer.model).hexdigest() != self.meta["tokenizer_sha256"]:
-            raise _damaged(path, f"{TOKENIZER} is not the one that was learned")
+        self.tokenizers = Tokenizers.load(path, normalizers)
+        for side, digest in self.meta["tokenizer_sha256"].items():
+            if hashlib.sha256(getattr(self.tokenizers, side).model).hexdigest() != digest:
+                raise _damaged(path, f"the tokenizer of the {side} is not the one that was learned")
 
     def split(self, name: str) -> Split:
         return Split(self.path, name)
@@ -128,8 +147,11 @@ def store_exists(path: Path) -> bool:
 def write_store(
     path: Path,
     corpus: Mapping[str, Pairs],
-    tokenizer: Tokenizer,
+    tokenizers: Tokenizers,
     meta: dict[str, Any],
+    *,
+    keep_train_text: bool = False,
+    processes: int | None = None,
     check_input: Callable[[], None] = lambda: None,
 ) -> None:
     """Encode a cleaned corpus and put it where nothing was; a crash on the way leaves nothing that looks like a store.
@@ -140,11 +162,17 @@ def write_store(
     shutil.rmtree(aside, ignore_errors=True)  # of a process that was killed and had the same number
     aside.mkdir(parents=True)
     try:
-        sizes = {name: _write_split(aside, name, text, tokenizer) for name, text in corpus.items()}
+        sizes = {}
+        for name, text in corpus.items():
+            if name == "train":
+                sizes[name] = _write_train(aside, text, tokenizers, keep_text=keep_train_text, processes=processes)
+            else:
+                sizes[name] = _write_held_out(aside, name, whole(text), tokenizers)
         check_input()
-        tokenizer.save(aside / TOKENIZER)
-        digest = hashlib.sha256(tokenizer.model).hexdigest()
-        write_json_atomic(aside / META, {**meta, "splits": sizes, "tokenizer_sha256": digest, "vocab_size": tokenizer.vocab_size})
+        tokenizers.save(aside)
+        models = {side: getattr(tokenizers, side).model for side in SIDES}
+        digests = {side: hashlib.sha256(model).hexdigest() for side, model in models.items()}
+        write_json_atomic(aside / META, {**meta, "splits": sizes, "tokenizer_sha256": digests})
         for file in (*aside.iterdir(), aside):
             sync(file)
         if not store_exists(path):
@@ -163,39 +191,94 @@ def _damaged(path: Path, what: str) -> DataError:
     return DataError(f"{path} is damaged ({what}); delete it, and it will be made again")
 
 
-def _write_split(folder: Path, name: str, pairs: Pairs, tokenizer: Tokenizer) -> dict[str, int]:
+@dataclass(frozen=True, slots=True)
+class _Encoded:
+    """A side of a block: its pieces, how many each line has, and the text itself where it is kept."""
+
+    ids: npt.NDArray[Any]
+    lengths: npt.NDArray[np.int64]
+    text: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class _BlockEncoder:
+    """A block of pairs to what the store has of both sides."""
+
+    encoders: list[Encoder]
+    keep_text: bool
+
+    @staticmethod
+    def of(tokenizers: Tokenizers, *, keep_text: bool) -> _BlockEncoder:
+        return _BlockEncoder([Encoder(t, _id_type(t)) for t in (tokenizers.source, tokenizers.target)], keep_text)
+
+    def __call__(self, block: ParallelText) -> list[_Encoded]:
+        encoded = []
+        for lines, encode in zip((tagged(block.sources, block.tag), block.targets), self.encoders, strict=True):
+            ids, lengths = encode(lines)
+            text = [encode.tokenizer.normalizer(line).encode() for line in lines] if self.keep_text else []
+            encoded.append(_Encoded(ids, lengths, text))
+        return encoded
+
+
+def _id_type(tokenizer: Tokenizer) -> np.dtype[Any]:
+    return np.dtype(np.uint16 if tokenizer.vocab_size <= 1 << 16 else np.int32)
+
+
+def _write_train(folder: Path, pairs: Pairs, tokenizers: Tokenizers, *, keep_text: bool, processes: int | None) -> dict[str, int]:
     """Returns the numbers of pairs and of pieces on both sides."""
-    id_type = np.dtype(np.uint16 if tokenizer.vocab_size <= 1 << 16 else np.int32)
-    encode = tokenizer.encoder(id_type)
     sizes = {"pairs": 0}
     begun = shown = time.monotonic()
     with ExitStack() as stack:
-        files = [
-            (
-                stack.enter_context(_ArrayFile(folder / f"{name}.{side}.ids.npy", id_type)),
-                stack.enter_context(_ArrayFile(folder / f"{name}.{side}.offsets.npy", np.dtype(np.int64))),
-            )
-            for side in ("source", "target")
-        ]
-        for _, offsets in files:
-            offsets.append(np.zeros(1, dtype=np.int64))
-        for block in pairs.blocks():
-            for lines, (ids, offsets) in zip((block.sources, block.targets), files, strict=True):
-                new_ids, lengths = encode([normalize(line) for line in lines])
-                offsets.append(len(ids) + np.cumsum(lengths))
-                ids.append(new_ids)
-            sizes["pairs"] += len(block)
+        files = {
+            side: _SideFiles(stack, folder, f"train.{side}", _id_type(getattr(tokenizers, side)), keep_text) for side in SIDES
+        }
+        for encoded in ordered_map(_BlockEncoder.of(tokenizers, keep_text=keep_text), pairs.blocks(), processes):
+            for side, of_side in zip(SIDES, encoded, strict=True):
+                files[side].append(of_side)
+            sizes["pairs"] += len(encoded[0].lengths)
             if time.monotonic() - shown > PROGRESS_S:
                 shown = time.monotonic()
                 log.info("data: encoded %s pairs, %s a second", f"{sizes['pairs']:,}", f"{sizes['pairs'] / (shown - begun):,.0f}")
-        sizes |= {f"{side}_pieces": len(ids) for side, (ids, _) in zip(("source", "target"), files, strict=True)}
-    if name != "train":
-        text = whole(pairs)
-        _write_text(folder / f"{name}.source.txt", text.sources)
-        _write_text(folder / f"{name}.target.txt", text.targets)
-        if text.links is not None:
-            _write_text(folder / f"{name}.links.txt", text.links)
-    return sizes
+        return sizes | {f"{side}_pieces": files[side].num_pieces for side in SIDES}
+
+
+def _write_held_out(folder: Path, name: str, text: ParallelText, tokenizers: Tokenizers) -> dict[str, int]:
+    """Returns the numbers of pairs and of pieces on both sides."""
+    links = text.links and [shift_links(line, int(bool(text.tag))) for line in text.links]
+    lines = {"source": tagged(text.sources, text.tag), "target": text.targets}
+    with ExitStack() as stack:
+        files = {side: _SideFiles(stack, folder, f"{name}.{side}", _id_type(getattr(tokenizers, side)), False) for side in SIDES}
+        for side, encoded in zip(SIDES, _BlockEncoder.of(tokenizers, keep_text=False)(text), strict=True):
+            files[side].append(encoded)
+            _write_text(folder / f"{name}.{side}.txt", lines[side])
+        if links is not None:
+            _write_text(folder / f"{name}.links.txt", links)
+        return {"pairs": len(text), **{f"{side}_pieces": files[side].num_pieces for side in SIDES}}
+
+
+class _SideFiles:
+    """The files of one side of a split while they are written."""
+
+    def __init__(self, stack: ExitStack, folder: Path, name: str, id_type: np.dtype[Any], keep_text: bool) -> None:
+        self._ids = stack.enter_context(_ArrayFile(folder / f"{name}.ids.npy", id_type))
+        self._offsets = stack.enter_context(_ArrayFile(folder / f"{name}.offsets.npy", np.dtype(np.int64)))
+        self._offsets.append(np.zeros(1, dtype=np.int64))
+        self._text = stack.enter_context((folder / f"{name}.txt").open("wb")) if keep_text else None
+        self._places = stack.enter_context(_ArrayFile(folder / f"{name}.places.npy", np.dtype(np.int64))) if keep_text else None
+        if self._places is not None:
+            self._places.append(np.zeros(1, dtype=np.int64))
+
+    @property
+    def num_pieces(self) -> int:
+        return len(self._ids)
+
+    def append(self, encoded: _Encoded) -> None:
+        self._offsets.append(len(self._ids) + np.cumsum(encoded.lengths))
+        self._ids.append(encoded.ids)
+        if self._text is not None and self._places is not None:
+            lines = [line + b"\n" for line in encoded.text]
+            self._places.append(self._text.tell() + np.cumsum([len(line) for line in lines]))
+            self._text.write(b"".join(lines))
 
 
 class _ArrayFile:

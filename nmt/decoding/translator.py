@@ -1,4 +1,4 @@
-"""Lines in, lines out: what a model, its tokenizer and a search make of text."""
+"""Lines in, lines out: what a model, its tokenizers and a search make of text."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import torch
 
 from nmt.config import Precision, SearchConfig
 from nmt.data.batching import pad_ids
-from nmt.data.cleaning import normalize
-from nmt.data.tokenizer import EOS, Tokenizer
+from nmt.data.tokenizer import EOS, Tokenizers
 from nmt.decoding.search import Hypothesis, search
 from nmt.hardware import autocast, resolve_precision
 from nmt.layout import Layout
@@ -31,9 +30,9 @@ class Translator:
     """A model ready to translate text; ``model`` is on ``device``, and with ``precision`` int8 a copy of the given one."""
 
     def __init__(
-        self, model: Seq2Seq, tokenizer: Tokenizer, search: SearchConfig, device: torch.device, precision: Precision
+        self, model: Seq2Seq, tokenizers: Tokenizers, search: SearchConfig, device: torch.device, precision: Precision
     ) -> None:
-        self.tokenizer, self.search, self.device = tokenizer, search, device
+        self.tokenizers, self.search, self.device = tokenizers, search, device
         self.precision = resolve_precision(precision, device)
         self.model = quantized(model) if self.precision is Precision.int8 else model
 
@@ -42,10 +41,10 @@ class Translator:
 
         Lines are normalised as the training text was.
         """
-        sources = self.tokenizer.encode([normalize(line) for line in lines])
+        sources = self.tokenizers.source.encode(lines)
         worded = [i for i, ids in enumerate(sources) if ids]
         hypotheses = self.search_all([sources[i] for i in worded])
-        texts = self.tokenizer.decode([hypothesis.ids for hypothesis in hypotheses])
+        texts = self.tokenizers.target.decode([hypothesis.ids for hypothesis in hypotheses])
         translations = [Translation("", [], 0.0)] * len(lines)
         for i, text, hypothesis in zip(worded, texts, hypotheses, strict=True):
             translations[i] = Translation(" ".join(text.splitlines()), hypothesis.ids, hypothesis.score)

@@ -9,13 +9,13 @@ from nmt.models.luong import Luong
 from nmt.models.transformer import Transformer
 
 
-def build_model(config: ModelConfig, vocab_size: int) -> Seq2Seq:
-    """The model that a configuration describes, its weights drawn from torch's generator."""
+def build_model(config: ModelConfig, vocab_sizes: tuple[int, int]) -> Seq2Seq:
+    """The model that a configuration describes, for so many source and target pieces; its weights are drawn from torch's generator."""
     match config:
         case BahdanauConfig():
-            return Bahdanau(config, vocab_size)
+            return Bahdanau(config, vocab_sizes)
         case LuongConfig():
-            return Luong(config, vocab_size)
+            return Luong(config, vocab_sizes)
         case TransformerConfig():
-            return Transformer(config, vocab_size)
+            return Transformer(config, vocab_sizes)
     raise TypeError(f"no model has a configuration of {type(config).__name__}")

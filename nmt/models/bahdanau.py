@@ -55,11 +55,11 @@ class Bahdanau(Seq2Seq):
     What does not depend on the previous state is computed for all positions at once.
     """
 
-    def __init__(self, config: BahdanauConfig, vocab_size: int) -> None:
+    def __init__(self, config: BahdanauConfig, vocab_sizes: tuple[int, int]) -> None:
         super().__init__()
         width, embedding = config.hidden_dim, config.embedding_dim
         self.config = config
-        self.embeddings = Embeddings(vocab_size, embedding, config.tying)
+        self.embeddings = Embeddings(vocab_sizes, embedding, config.tying)
         self.encoder = RecurrentEncoder(nn.GRU, config)
         self.attention = RecurrentAttention(build_score(config))
         self.initial = nn.Linear(width // 2, width)

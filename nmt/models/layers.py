@@ -26,11 +26,12 @@ class Embeddings(nn.Module):
     joint vocabulary allows. The output bias is never shared.
     """
 
-    def __init__(self, vocab_size: int, dim: int, tying: Tying) -> None:
+    def __init__(self, vocab_sizes: tuple[int, int], dim: int, tying: Tying) -> None:
         super().__init__()
-        self.source = nn.Embedding(vocab_size, dim)
-        self.target = self.source if tying is Tying.three_way else nn.Embedding(vocab_size, dim)
-        self.output = OutputLayer(dim, vocab_size)
+        source, target = vocab_sizes
+        self.source = nn.Embedding(source, dim)
+        self.target = self.source if tying is Tying.three_way else nn.Embedding(target, dim)
+        self.output = OutputLayer(dim, target)
         if tying is not Tying.none:
             self.output.weight = self.target.weight
 

@@ -55,11 +55,11 @@ class Luong(Seq2Seq):
     output layer can be tied to them; Xavier and orthogonal initialisation, not U(-0.1, 0.1).
     """
 
-    def __init__(self, config: LuongConfig, vocab_size: int) -> None:
+    def __init__(self, config: LuongConfig, vocab_sizes: tuple[int, int]) -> None:
         super().__init__()
         width, embedding = config.hidden_dim, config.embedding_dim
         self.config = config
-        self.embeddings = Embeddings(vocab_size, embedding, config.tying)
+        self.embeddings = Embeddings(vocab_sizes, embedding, config.tying)
         self.encoder = RecurrentEncoder(nn.LSTM, config)
         self.attention = RecurrentAttention(build_score(config))
         self.gates_embedding = nn.Linear(embedding, 4 * width)  # input, forget, cell, output

@@ -151,10 +151,10 @@ class Transformer(Seq2Seq):
     output layer unscaled); the output layer has a bias. Projections of queries, keys and values are stored as one matrix.
     """
 
-    def __init__(self, config: TransformerConfig, vocab_size: int) -> None:
+    def __init__(self, config: TransformerConfig, vocab_sizes: tuple[int, int]) -> None:
         super().__init__()
         self.config = config
-        self.embeddings = Embeddings(vocab_size, config.model_dim, config.tying)
+        self.embeddings = Embeddings(vocab_sizes, config.model_dim, config.tying)
         self.encoder = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder.num_layers))
         self.decoder = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder.num_layers))
         pre = config.norm is NormPlacement.pre

@@ -76,10 +76,6 @@ class Trainer:
     def objective(self) -> Objective:
         return self.update.objective
 
-    @property
-    def steps_per_epoch(self) -> int:
-        return self.update.plan.steps_per_epoch
-
     def resume(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint whose weights the model already has."""
         self.update.optimizer.load_state_dict(checkpoint.optimizer)
@@ -126,7 +122,7 @@ class Trainer:
         config, state = self.config, self.state
         if config.max_steps is not None and state.step >= config.max_steps:
             return "max_steps"
-        if config.max_epochs is not None and state.step >= config.max_epochs * self.steps_per_epoch:
+        if config.max_epochs is not None and state.step >= self.update.plan.steps(config.max_epochs):
             return "max_epochs"
         if self.max_time_s is not None and state.elapsed_s >= self.max_time_s:
             return "max_time"
@@ -163,7 +159,7 @@ class Trainer:
             "train/real_positions": sums.real_positions / sums.positions,
             "train/data_wait": sums.data_s / sums.busy_s,
             "train/mfu": (self.update.flops_per_position or 0.0) * sums.real_positions / sums.busy_s / self._peak,
-            "train/epoch": step / self.steps_per_epoch,
+            "train/epoch": self.update.plan.epochs(step),
         }
         self.tracker.scalars(step, values)
         self.progress.update(
@@ -184,7 +180,7 @@ class Trainer:
         config, state = self.config, self.state
         limits = [
             (state.step, config.max_steps),
-            (state.step, config.max_epochs and config.max_epochs * self.steps_per_epoch),
+            (state.step, config.max_epochs and self.update.plan.steps(config.max_epochs)),
             (state.elapsed_s, self.max_time_s),
         ]
         return max((done / limit for done, limit in limits if limit), default=None)

@@ -13,8 +13,8 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from nmt import distributed
 from nmt.config import Precision
-from nmt.data.batching import Batch, BatchPlan, make_batch
-from nmt.data.store import Split
+from nmt.data.batching import Batch, Sentences, make_batch
+from nmt.data.plan import BatchPlan
 from nmt.hardware import autocast, count_flops
 from nmt.training.objective import Objective
 from nmt.training.optim import Schedule
@@ -44,7 +44,7 @@ class Updater:
         objective: Objective,
         optimizer: torch.optim.Optimizer,
         schedule: Schedule,
-        split: Split,
+        split: Sentences,
         plan: BatchPlan,
         max_grad_norm: float,
         seed: int,

@@ -9,7 +9,8 @@ import torch
 from nmt.alignment.aligner import align, cross_attention_name, write_alignments
 from nmt.config import AlignmentConfig, LinkMethod, Precision, TokenizerConfig
 from nmt.data.links import parse_links
-from nmt.data.tokenizer import BOS, EOS, Tokenizer
+from nmt.data.normalization import PLAIN
+from nmt.data.tokenizer import BOS, EOS, Tokenizer, Tokenizers, learn_pieces
 from nmt.errors import ConfigError, DataError
 from nmt.models import build_model
 
@@ -27,18 +28,20 @@ TARGETS = ["der kleine Hund sieht eine Katze .", "Hunde schlafen", "Hunde", " ",
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return Tokenizer.train(SOURCES[:5] + TARGETS, TokenizerConfig(vocab_size=37))
+    return Tokenizer(learn_pieces(SOURCES[:5] + TARGETS, TokenizerConfig(), 37), PLAIN)
 
 
 @pytest.fixture
 def model(family_config, tokenizer):
     torch.manual_seed(3)
-    return build_model(family_config, tokenizer.vocab_size).eval()
+    return build_model(family_config, (tokenizer.vocab_size, tokenizer.vocab_size)).eval()
 
 
 def align_all(model, tokenizer, sources=SOURCES, targets=TARGETS, config=None, **options):
     config = config or AlignmentConfig(method=LinkMethod.argmax)
-    return align(model, tokenizer, sources, targets, config, torch.device("cpu"), Precision.fp32, **options)
+    return align(
+        model, Tokenizers(tokenizer, tokenizer), sources, targets, config, torch.device("cpu"), Precision.fp32, **options
+    )
 
 
 def word_attention_by_steps(model, tokenizer, source, target):

@@ -222,6 +222,7 @@ def test_every_file_of_conf_runs_one_step(nmt, monkeypatch, multi30k, choice):
         "train.log_every=1",
         "schedule.decay_steps=1",
         "tokenizer.vocab_size=30",
+        "data.cleaning.max_copy_length=null",
         "search.max_length_ratio=0.1",
     ]
     if choice == "data=files":
@@ -231,6 +232,8 @@ def test_every_file_of_conf_runs_one_step(nmt, monkeypatch, multi30k, choice):
         words += ["data.train_size=200", "data.dev_size=5", "data.test_size=5", "tokenizer.vocab_size=300"]
     elif not choice.startswith("experiment="):
         words += ["data=multi30k"]
+    if choice.startswith("tokenizer="):
+        words += ["tokenizer.hard_limit=false", "model.tying=two_way"]
     status, out, err = nmt("train", choice, *words)
     assert status == 0, err
     assert out.startswith("TRAINED step=1 ")

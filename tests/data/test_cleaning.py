@@ -1,13 +1,13 @@
-import unicodedata
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nmt.config import CleaningConfig
+from nmt.config import CleaningConfig, Overlap
 from nmt.data import cleaning
-from nmt.data.cleaning import format_report, normalize, report_dict
-from nmt.data.reader import ParallelText, whole
+from nmt.data.cleaning import format_report, report_dict
+from nmt.data.filters import num_words
+from nmt.data.normalization import PLAIN
+from nmt.data.pairs import Mixture, ParallelText, Tagged, whole
 from nmt.errors import ConfigError
 
 
@@ -21,7 +21,7 @@ def text(pairs):
 
 def clean(texts, config):
     """The cleaned text in memory, the selection that it comes from, and the report."""
-    selected, report = cleaning.clean(texts, config)
+    selected, report = cleaning.clean(texts, config, (PLAIN, PLAIN))
     return Cleaned(selected), report
 
 
@@ -35,47 +35,6 @@ def split_off(cleaned, *args, **kwargs):
     return Cleaned(cleaning.split_off(cleaned.selected, *args, **kwargs))
 
 
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        ("e\u0301cole", "\u00e9cole"),
-        ("a\u2028b\u0085c\x0bd\te", "a b c d e"),
-        ("\u00a0no\u00a0break\u202f", "no break"),
-        ("zero\u200bwidth\ufeff", "zerowidth"),
-        ("\u2581mark\u2581of a\x7fblank\x00", "mark of a blank"),
-        ("  two   blanks ", "two blanks"),
-        ("ﬁ Ｗ …", "ﬁ Ｗ …"),  # NFC, not NFKC: these are other characters
-    ],
-)
-def test_normalize(line, expected):
-    assert normalize(line) == expected
-
-
-@settings(max_examples=80, deadline=None)
-@given(st.text(max_size=30))
-def test_normalize_is_stable_and_splits_on_blanks_alone(line):
-    once = normalize(line)
-    assert normalize(once) == once
-    assert unicodedata.is_normalized("NFC", once)
-    assert once.split(" ") == (once.split() or [""])
-
-
-def plainly_normal(line):
-    return " ".join(unicodedata.normalize("NFC", line.translate(cleaning.REPLACEMENTS)).split())
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.text(st.sampled_from("ab \u00e9e\u0301\u00a0\t\u2028\u0085\u1100\u1161\u2581\u00ad"), max_size=7))
-def test_what_is_normal_is_left_as_it_is(line):
-    assert normalize(line) == plainly_normal(line)
-
-
-def test_no_character_is_taken_for_normal():
-    for code in range(0x110000):
-        line = f"a{chr(code)}b"
-        assert normalize(line) == plainly_normal(line), hex(code)
-
-
 def test_each_reason_is_counted():
     pairs = [
         ("gut", "good"),
@@ -86,17 +45,33 @@ def test_each_reason_is_counted():
         ("eins", "one two three four"),
         ("nul\0", "nul"),
         ("Die Probe", "the TEST"),
+        ("b\udcfcro", "office"),
+        ("x" * 99, "y"),
+        ("one and the same", "one and the same"),
+        ("3 von 17", "3 of 18"),
     ]
-    cleaned, report = clean(corpus(pairs, test=[("die probe", "The test")]), CleaningConfig(max_length=10, max_ratio=3.0))
+    config = CleaningConfig(max_length=10, max_characters=98, max_ratio=3.0, match_digits=True)
+    cleaned, report = clean(corpus(pairs, test=[("die probe", "The test")]), config)
     train = report["train"]
-    assert dict(train.dropped) == {"duplicate": 1, "empty": 2, "too_long": 1, "ratio": 1, "nul": 1, "overlap": 1}
-    assert (train.read, train.kept) == (8, 1)
+    expected = {
+        "duplicate": 1,
+        "empty": 2,
+        "too_long": 2,
+        "ratio": 1,
+        "nul": 1,
+        "overlap": 1,
+        "invalid_utf8": 1,
+        "copy": 1,
+        "digits": 1,
+    }
+    assert dict(train.dropped) == expected
+    assert (train.read, train.kept) == (12, 1)
     assert cleaned["train"].sources == ["gut"]
 
 
 def test_filters_can_be_off():
     pairs = [("a", "b"), ("a", "b")]
-    cleaned, _ = clean(corpus(pairs, dev=[("a", "b")]), CleaningConfig(deduplicate=False, remove_overlap=False))
+    cleaned, _ = clean(corpus(pairs, dev=[("a", "b")]), CleaningConfig(deduplicate=False, remove_overlap=Overlap.none))
     assert len(cleaned["train"]) == 2
 
 
@@ -127,7 +102,7 @@ def test_kept_and_dropped_make_read(pairs, held_out):
     unseen = set(zip(cleaned["train"].sources, cleaned["train"].targets, strict=True))
     assert len(unseen) == len(cleaned["train"])
     assert not {(s.casefold(), t.casefold()) for s, t in unseen} & {
-        (normalize(s).casefold(), normalize(t).casefold()) for s, t in held_out
+        (PLAIN(s).casefold(), PLAIN(t).casefold()) for s, t in held_out
     }
 
 
@@ -151,9 +126,9 @@ def test_text_that_is_split_off_is_raw():
     split = split_off(cleaned, report, 2, 2, seed=1)
     assert set(zip(split["test"].sources, split["test"].targets, strict=True)) <= set(pairs)
     assert {name: dict(split.repaired) for name, split in report.items()} == {
-        "train": {"characters": 5, "nfc": 5},
-        "dev": {"characters": 2, "nfc": 2},
-        "test": {"characters": 2, "nfc": 2},
+        "train": {"characters": 5, "nfc": 5, "carriage_return": 5},
+        "dev": {"characters": 2, "nfc": 2, "carriage_return": 2},
+        "test": {"characters": 2, "nfc": 2, "carriage_return": 2},
     }
 
 
@@ -182,3 +157,42 @@ def test_the_table_has_every_reason():
     assert "- empty" in table
     assert "train" in table
     assert "dev" in table
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [("ein Haus", 2), ("schöne Häuser", 2), ("我喜欢你", 4), ("我 喜欢 U2 的歌", 6), ("สวัสดีชาวโลก", 3), ("ねこ", 2)],
+)
+def test_words_are_counted_where_no_blanks_part_them(line, words):
+    assert num_words(line) == words
+
+
+def test_text_that_shares_a_side_with_dev_is_counted_and_dropped_on_request():
+    pairs = [("gut", "good"), ("gut", "well"), ("fein", "Good"), ("neu", "new")]
+    _, report = clean(corpus(pairs, dev=[("GUT", "good")]), CleaningConfig())
+    assert dict(report["train"].overlap) == {"pair": 1, "source": 2, "target": 2}
+    assert dict(report["train"].dropped) == {"overlap": 1}
+    cleaned, _ = clean(corpus(pairs, dev=[("GUT", "good")]), CleaningConfig(remove_overlap=Overlap.side))
+    assert cleaned["train"].sources == ["neu"]
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_aligned_text_is_kept_out_of_training_unless_asked_for(keep):
+    cleaned, _ = clean(corpus([("a", "b"), ("c", "d")], gold=[("A", "b")]), CleaningConfig(keep_gold=keep))
+    assert cleaned["train"].sources == (["a", "c"] if keep else ["c"])
+
+
+def test_each_corpus_of_a_mixture_has_its_counts():
+    mixture = Mixture({"one": text([("a", "b"), ("", "x")]), "two": Tagged(text([("a", "b"), ("c", "d"), ("e", "f")]), "<2>")})
+    cleaned, report = clean({"train": mixture, "dev": text([("e", "f")])}, CleaningConfig())
+    assert [dict(report[name].dropped) for name in ("train.one", "train.two")] == [{"empty": 1}, {"duplicate": 1, "overlap": 1}]
+    assert (report["train"].read, report["train"].kept) == (5, 2)
+    assert cleaned.selected["train"].sizes == {"one": 1, "two": 1}
+    assert cleaned["train"].sources == ["a", "<2> c"]
+
+
+def test_what_looks_like_a_fault_of_the_text_is_said(caplog):
+    clean(corpus([("wort " * 4 + str(i), "wort " * 4 + str(i)) for i in range(9)]), CleaningConfig())
+    assert "9 of 9 training pairs have equal sides" in caplog.text
+    clean(corpus([("a\rb", "c")]), CleaningConfig())
+    assert "1 pairs of train have carriage returns" in caplog.text

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from nmt.config import BuiltinDataConfig, CleaningConfig, FilesDataConfig, TokenizerConfig, TokenizerKind
+from nmt.data import prepare as preparing
+from nmt.data.normalization import PLAIN
 from nmt.data.prepare import prepare, store_key
 from nmt.data.store import Store, write_store
-from nmt.data.tokenizer import Tokenizer
 from nmt.errors import DataError
 
 TOKENIZER = TokenizerConfig(kind=TokenizerKind.bpe, vocab_size=60)
@@ -35,11 +36,11 @@ def test_ids_decode_to_the_text(data):
     assert len(dev) == 11
     assert len(store.split("test")) == 13
     assert len(store.split("train")) == 96
-    assert store.tokenizer.decode([dev.source(i).tolist() for i in range(11)]) == dev.source_lines
-    assert store.tokenizer.decode([dev.target(i).tolist() for i in range(11)]) == dev.target_lines
+    assert store.tokenizers.source.decode([dev.source(i).tolist() for i in range(11)]) == dev.source_lines
+    assert store.tokenizers.target.decode([dev.target(i).tolist() for i in range(11)]) == dev.target_lines
     assert list(dev.source_lengths) == [len(dev.source(i)) for i in range(11)]
     train = store.split("train")
-    assert set(store.tokenizer.decode([train.target(i).tolist() for i in range(96)])).isdisjoint(dev.target_lines)
+    assert set(store.tokenizers.target.decode([train.target(i).tolist() for i in range(96)])).isdisjoint(dev.target_lines)
     assert store.meta["languages"] == ["de", "en"]
     assert store.meta["cleaning"]["train"]["dropped"]["dev"] == 11
     assert dev.links is None
@@ -66,14 +67,14 @@ def test_a_file_rewritten_in_place_is_noticed(data):
 
 
 def test_a_file_rewritten_while_it_is_prepared_leaves_no_store(data, monkeypatch):
-    train = Tokenizer.train
+    learn = preparing.learn_pieces
 
-    def meanwhile(lines, config):
+    def meanwhile(*arguments):
         with open(data.source, "r+b") as file:
             file.write(b"DER")
-        return train(lines, config)
+        return learn(*arguments)
 
-    monkeypatch.setattr(Tokenizer, "train", staticmethod(meanwhile))
+    monkeypatch.setattr(preparing, "learn_pieces", meanwhile)
     with pytest.raises(DataError, match="the input changed while it was prepared"):
         prepare(data, TOKENIZER, seed=1)
     assert os.listdir(data.store_dir) == []
@@ -151,8 +152,8 @@ def test_a_damaged_tokenizer_is_refused(data):
     model = bytearray((store.path / "tokenizer.model").read_bytes())
     model[-1] ^= 1
     (store.path / "tokenizer.model").write_bytes(model)
-    with pytest.raises(DataError, match=r"tokenizer\.model"):
-        Store(store.path)
+    with pytest.raises(DataError, match=r"tokenizer(\.model| of the source)"):
+        Store(store.path, (PLAIN, PLAIN))
 
 
 def test_raw_text_of_dev_survives_any_character(data, tmp_path):
@@ -178,5 +179,5 @@ def test_the_builtin_corpus_has_gold_links(tmp_path):
 def test_two_writers_make_one_store(data):
     store = prepare(data, TOKENIZER, seed=1)
     corpus = {}
-    write_store(store.path, corpus, store.tokenizer, {})
-    assert len(Store(store.path).split("dev")) == 11
+    write_store(store.path, corpus, store.tokenizers, {})
+    assert len(Store(store.path, (PLAIN, PLAIN)).split("dev")) == 11

@@ -1,13 +1,17 @@
-import gzip
+import io
 import json
 import os
+from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nmt.config import BuiltinDataConfig, FilesDataConfig
-from nmt.data.reader import languages, read_corpus, read_lines, read_pairs
+from nmt.config import BuiltinDataConfig, CorpusConfig, FilesDataConfig
+from nmt.data import reader
+from nmt.data.links import parse_links, swap_links
+from nmt.data.pairs import whole
+from nmt.data.reader import languages, read_corpus, read_pairs
 from nmt.errors import ConfigError, DataError
 
 TEXT = st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]), max_size=20).filter(
@@ -42,45 +46,24 @@ def test_one_line_more_on_either_side_is_refused_with_both_counts(tmp_path, extr
     assert f"{source} has {counts[0]} lines, but {target} has {counts[1]}" in str(error.value)
 
 
-def test_only_newlines_end_a_line(tmp_path):
-    odd = "one\u2028two\u0085three\x0bfour\x0cfive\rsix\x1cseven"
-    assert read_lines(write(tmp_path / "x", [odd, "last"])) == [odd, "last"]
-
-
-def test_windows_ends_and_a_byte_order_mark_are_dropped(tmp_path):
-    (tmp_path / "x").write_bytes(b"\xef\xbb\xbfeins\r\nzwei\r\n")
-    assert read_lines(tmp_path / "x") == ["eins", "zwei"]
-
-
-def test_a_last_line_without_end_counts(tmp_path):
-    (tmp_path / "x").write_bytes(b"eins\nzwei")
-    assert read_lines(tmp_path / "x") == ["eins", "zwei"]
-
-
-def test_invalid_utf8_is_named_with_line_and_byte(tmp_path):
-    (tmp_path / "train.de").write_bytes(b"gut\nsch\xfcler\n")
-    with pytest.raises(DataError, match=r"train\.de:2: invalid UTF-8 at byte 4 \(0xfc\)"):
-        read_lines(tmp_path / "train.de")
-
-
-def test_gzip_is_known_by_its_content(tmp_path):
-    (tmp_path / "plain-name.de").write_bytes(gzip.compress("schön\ngut\n".encode()))
-    assert read_lines(tmp_path / "plain-name.de") == ["schön", "gut"]
-
-
-@pytest.mark.parametrize("damage", [lambda data: data[:-9], lambda data: data[:20] + b"\0\0\0" + data[23:]])
-def test_a_damaged_gzip_is_named(tmp_path, damage):
-    (tmp_path / "x.gz").write_bytes(damage(gzip.compress(b"some text that is long enough\n" * 50)))
-    with pytest.raises(DataError, match=r"x\.gz: "):
-        read_lines(tmp_path / "x.gz")
-
-
-def test_missing_and_empty_files_are_named(tmp_path):
-    with pytest.raises(DataError, match=r"nowhere\.de: No such file"):
-        read_lines(tmp_path / "nowhere.de")
+def test_an_empty_file_is_named(tmp_path):
     write(tmp_path / "x.de", [])
     with pytest.raises(DataError, match=r"x\.de is empty"):
         read_pairs(tmp_path / "x.de", tmp_path / "x.de")
+
+
+@pytest.mark.parametrize(("cut", "side"), [(11, "source"), (30, "target"), (53, "source")])
+def test_where_files_part_is_found_by_the_lengths_of_their_lines(tmp_path, cut, side):
+    random = Random(1)
+    lines = {"source": ["x" * random.randint(1, 60) for _ in range(61)]}
+    lines["target"] = ["y" * len(line) for line in lines["source"]]
+    lines[side][cut : cut + 2] = []
+    lines["target"][0] = "y\u2028y"
+    with pytest.raises(DataError) as error:
+        read_pairs(write(tmp_path / "x.de", lines["source"]), write(tmp_path / "x.en", lines["target"]))
+    assert f"they part near line {cut + 1}" in str(error.value)
+    assert "1 lines of" in str(error.value)
+    assert "U+2028" in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -107,6 +90,12 @@ def test_languages_come_from_suffixes_or_settings():
     assert languages(BuiltinDataConfig()) == ("en", "de")
     with pytest.raises(ConfigError, match=r"data\.source_language"):
         languages(FilesDataConfig(source="a", target="b.en"))
+    assert languages(FilesDataConfig(bitext="x.tmx", direction="de-en")) == ("de", "en")
+    assert languages(FilesDataConfig(source="x.pt-BR.xz", target="x.en", direction="en-pt-BR")) == ("en", "pt-BR")
+    with pytest.raises(ConfigError, match=r"`data\.direction` must be de-en or en-de, but is 'de-fr'"):
+        languages(FilesDataConfig(source="a.de", target="b.en", direction="de-fr"))
+    mixed = {"one": CorpusConfig(source="a.de", target="a.en"), "two": CorpusConfig(source="b.de.gz", target="b.en")}
+    assert languages(FilesDataConfig(corpora=mixed)) == ("de", "en")
 
 
 def test_files_must_be_named():
@@ -156,19 +145,19 @@ def hub(tmp_path, monkeypatch):
 
 def test_a_row_of_a_dataset_is_one_line(hub):
     corpus = read_corpus(hub(train=[{"de": "eins\nzwei", "en": "one"}, {"de": "drei", "en": "three\u2028"}]))
-    assert corpus["train"].sources == ["eins zwei", "drei"]
-    assert corpus["train"].targets == ["one", "three\u2028"]
+    assert whole(corpus["train"]).sources == ["eins zwei", "drei"]
+    assert whole(corpus["train"]).targets == ["one", "three\u2028"]
     assert corpus.keys() == {"train"}
 
 
 def test_a_dataset_rewritten_in_place_is_read_again(hub, tmp_path):
     config = hub(train=[{"de": "eins", "en": "one"}])
-    assert read_corpus(config)["train"].sources == ["eins"]
+    assert whole(read_corpus(config)["train"]).sources == ["eins"]
     stat = (tmp_path / "hub" / "train.jsonl").stat()
     hub(train=[{"de": "zwei", "en": "two"}])
     os.utime(tmp_path / "hub" / "train.jsonl", ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert (tmp_path / "hub" / "train.jsonl").stat().st_size == stat.st_size
-    assert read_corpus(config)["train"].sources == ["zwei"]
+    assert whole(read_corpus(config)["train"]).sources == ["zwei"]
 
 
 @pytest.mark.parametrize(
@@ -184,7 +173,7 @@ def test_a_dataset_rewritten_in_place_is_read_again(hub, tmp_path):
 )
 def test_a_dataset_that_does_not_fit_is_named(hub, splits, message):
     with pytest.raises(DataError, match=message):
-        read_corpus(hub(**splits))
+        whole(read_corpus(hub(**splits))["train"])
 
 
 @pytest.mark.parametrize("missing", ["source", "target"])
@@ -196,7 +185,7 @@ def test_a_dataset_stands_in_for_no_single_file(hub, tmp_path, missing):
 
 
 @pytest.mark.parametrize("nested", [False, True])
-def test_a_local_dataset_stands_in_for_missing_files(tmp_path, nested, caplog, monkeypatch):
+def test_a_local_dataset_stands_in_for_missing_files(tmp_path, nested, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
     for split in ("train", "validation", "test"):
@@ -204,11 +193,9 @@ def test_a_local_dataset_stands_in_for_missing_files(tmp_path, nested, caplog, m
         row = {"translation": pair} if nested else pair
         (tmp_path / f"{split}.jsonl").write_text(json.dumps(row) + "\n")
     config = FilesDataConfig(source=str(tmp_path / "no.de"), target=str(tmp_path / "no.en"), hub_name=str(tmp_path))
-    with caplog.at_level("INFO"):
-        corpus = read_corpus(config)
-    assert "instead" in caplog.text
+    corpus = read_corpus(config)
     assert corpus["dev"].sources == ["validation eins"]
-    assert {name: text.targets for name, text in corpus.items()} == {
+    assert {name: whole(pairs).targets for name, pairs in corpus.items()} == {
         "train": ["train one"],
         "dev": ["validation one"],
         "test": ["test one"],
@@ -218,5 +205,46 @@ def test_a_local_dataset_stands_in_for_missing_files(tmp_path, nested, caplog, m
 def test_a_hub_out_of_reach_says_what_was_looked_for(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     config = FilesDataConfig(source=str(tmp_path / "no.de"), target="no.en", hub_name=str(tmp_path / "no-such-dataset"))
-    with pytest.raises(DataError, match=r"no\.de is not there, and the dataset .*no-such-dataset cannot be loaded"):
+    with pytest.raises(DataError, match=r"the dataset .*no-such-dataset cannot be loaded from the hub"):
         read_corpus(config)
+
+
+def test_a_corpus_can_be_turned_round(tmp_path):
+    source, target = str(write(tmp_path / "x.de", ["ja doch", "nein"])), str(write(tmp_path / "x.en", ["yes", "no"]))
+    links = str(write(tmp_path / "x.align", ["0-0 1p0", "0-0"]))
+    config = FilesDataConfig(
+        source=source, target=target, test_source=source, test_target=target, test_alignment=links, direction="en-de"
+    )
+    corpus = read_corpus(config)
+    assert (whole(corpus["train"]).sources, whole(corpus["train"]).targets) == (["yes", "no"], ["ja doch", "nein"])
+    assert (corpus["test"].sources, corpus["test"].links) == (["yes", "no"], ["0-0 0p1", "0-0"])
+    there, back = (read_corpus(BuiltinDataConfig(train_size=7, dev_size=3, test_size=3, direction=d)) for d in (None, "de-en"))
+    assert there["test"].sources == back["test"].targets
+    assert [parse_links(swap_links(line)) for line in back["test"].links] == [parse_links(line) for line in there["test"].links]
+
+
+def test_corpora_are_mixed_in_order_with_their_tags(tmp_path):
+    corpora = {}
+    for name, tag in (("one", "<1>"), ("two", None)):
+        for side in ("de", "en"):
+            write(tmp_path / f"{name}.{side}", [f"{name} {side}"] * 3)
+        corpora[name] = CorpusConfig(source=str(tmp_path / f"{name}.de"), target=str(tmp_path / f"{name}.en"), tag=tag)
+    train = read_corpus(FilesDataConfig(corpora=corpora))["train"]
+    assert [(block.sources[0], block.tag) for block in train.blocks()] == [("one de", "<1>"), ("two de", None)]
+    assert whole(train).sources == ["<1> one de"] * 3 + ["two de"] * 3
+    with pytest.raises(ConfigError, match=r"either `data\.corpora` or"):
+        read_corpus(FilesDataConfig(corpora=corpora, source="x"))
+    with pytest.raises(ConfigError, match=r"`data\.corpora\.one\.weight` must be above 0"):
+        read_corpus(FilesDataConfig(corpora={"one": CorpusConfig(source="a", target="b", weight=0)}))
+    with pytest.raises(ConfigError, match=r"`data\.corpora\.one\.source` and `data\.corpora\.one\.target` must name"):
+        read_corpus(FilesDataConfig(corpora={"one": CorpusConfig(source="a")}, source_language="de", target_language="en"))
+
+
+def test_standard_input_is_read_once_and_kept(monkeypatch):
+    reader._standard_input.cache_clear()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"eins\tone\nzwei\ttwo\n")))
+    config = FilesDataConfig(bitext="-", direction="de-en")
+    for _ in range(2):
+        assert whole(read_corpus(config)["train"]).targets == ["one", "two"]
+    reader._standard_input().unlink()
+    reader._standard_input.cache_clear()

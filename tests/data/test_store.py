@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from nmt.config import TokenizerConfig, TokenizerKind
-from nmt.data.cleaning import normalize
-from nmt.data.reader import ParallelText
+from nmt.data.normalization import PLAIN, normalize
+from nmt.data.pairs import ParallelText
 from nmt.data.store import Split, Store, store_exists, write_store
-from nmt.data.tokenizer import Tokenizer
+from nmt.data.tokenizer import Tokenizer, Tokenizers, learn_pieces
 from nmt.errors import DataError
 
 SOURCES = ["der Hund schläft", "", "ein\u2028Haus\r und ein Hund", "e\u0301cole", "Hund ✗"]
@@ -21,7 +21,7 @@ TARGETS = ["the dog sleeps", "a house", " \u00a0 ", "school", "dog"]
 @pytest.fixture(scope="module")
 def tokenizer():
     lines = [normalize(line) for line in SOURCES + TARGETS]
-    return Tokenizer.train(lines * 3, TokenizerConfig(kind=TokenizerKind.bpe, vocab_size=41))
+    return Tokenizer(learn_pieces(lines * 3, TokenizerConfig(kind=TokenizerKind.bpe), 41), PLAIN)
 
 
 @pytest.fixture
@@ -32,8 +32,8 @@ def corpus():
 
 @pytest.fixture
 def store(tmp_path, corpus, tokenizer):
-    write_store(tmp_path / "here", corpus, tokenizer, {"languages": ["de", "en"]})
-    return Store(tmp_path / "here")
+    write_store(tmp_path / "here", corpus, Tokenizers(tokenizer, tokenizer), {"languages": ["de", "en"]})
+    return Store(tmp_path / "here", (PLAIN, PLAIN))
 
 
 def test_rows_are_what_the_tokenizer_says(store, corpus, tokenizer):
@@ -64,15 +64,16 @@ def test_arrays_stay_on_the_disk(store):
 
 
 def test_a_side_may_be_all_blank(tmp_path, tokenizer):
-    write_store(tmp_path / "x", {"dev": ParallelText(["", " "], ["a", "b"])}, tokenizer, {})
-    assert Store(tmp_path / "x").split("dev").source(1).tolist() == []
+    write_store(tmp_path / "x", {"dev": ParallelText(["", " "], ["a", "b"])}, Tokenizers(tokenizer, tokenizer), {})
+    assert Store(tmp_path / "x", (PLAIN, PLAIN)).split("dev").source(1).tolist() == []
 
 
 def test_large_vocabularies_have_wide_ids(tmp_path):
     rows = [[70_000, 65_536], [5]]
-    flat = lambda id_type: lambda lines: (np.array([70_000, 65_536, 5], dtype=id_type), np.array([2, 1]))  # noqa: E731
-    large = SimpleNamespace(vocab_size=70_001, model=b"", encoder=flat, save=lambda path: path.write_bytes(b""))
-    write_store(tmp_path / "x", {"train": ParallelText(["a", "b"], ["a", "b"])}, large, {})
+    large = SimpleNamespace(
+        vocab_size=70_001, model=b"", cuts_words_alone=False, encode=lambda lines: rows, save=lambda path: path.write_bytes(b"")
+    )
+    write_store(tmp_path / "x", {"train": ParallelText(["a", "b"], ["a", "b"])}, Tokenizers(large, large), {})
     assert [Split(tmp_path / "x", "train").source(i).tolist() for i in range(2)] == rows
 
 
@@ -82,8 +83,8 @@ def test_what_is_left_of_a_store_is_replaced(tmp_path, corpus, tokenizer):
         left.mkdir()
         (left / "train.source.ids.npy").write_bytes(b"half")
     assert not store_exists(path)
-    write_store(path, corpus, tokenizer, {})
-    assert len(Store(path).split("train")) == len(SOURCES)
+    write_store(path, corpus, Tokenizers(tokenizer, tokenizer), {})
+    assert len(Store(path, (PLAIN, PLAIN)).split("train")) == len(SOURCES)
     assert os.listdir(tmp_path) == ["here"]
 
 
@@ -93,11 +94,13 @@ import os, sys
 from pathlib import Path
 import nmt.data.store as module
 from nmt.config import TokenizerConfig
-from nmt.data.reader import ParallelText
-from nmt.data.tokenizer import Tokenizer
+from nmt.data.normalization import PLAIN
+from nmt.data.pairs import ParallelText
+from nmt.data.tokenizer import Tokenizer, Tokenizers, learn_pieces
 module.os.rename = lambda *_: os._exit(9)
 path, text = Path(sys.argv[1]), ParallelText(["ab ba"], ["ba ab"])
-module.write_store(path, {"train": text}, Tokenizer.train(["ab ba"], TokenizerConfig(vocab_size=7)), {})
+tokenizer = Tokenizer(learn_pieces(["ab ba"], TokenizerConfig(), 7), PLAIN)
+module.write_store(path, {"train": text}, Tokenizers(tokenizer, tokenizer), {})
 """
     killed = subprocess.run([sys.executable, "-c", code, str(tmp_path / "here")], capture_output=True, timeout=60)
     assert killed.returncode == 9
@@ -116,7 +119,20 @@ def test_an_array_that_was_cut_off_is_named(store, kept_bytes):
 def test_a_damaged_description_or_a_missing_folder_is_named(store):
     (store.path / "meta.json").write_text('{"langua')
     with pytest.raises(DataError, match=r"here is damaged \(meta\.json"):
-        Store(store.path)
+        Store(store.path, (PLAIN, PLAIN))
     shutil.rmtree(store.path)
     with pytest.raises(DataError, match=r"here is damaged \(meta\.json"):
-        Store(store.path)
+        Store(store.path, (PLAIN, PLAIN))
+
+
+def test_a_tag_is_the_first_word_of_its_sources(tmp_path, tokenizer):
+    text = ParallelText(["Hund", "ein Haus"], ["dog", "a house"], ["0-0", "1p0 1-1"], tag="ein")
+    write_store(tmp_path / "x", {"train": text, "test": text}, Tokenizers(tokenizer, tokenizer), {}, keep_train_text=True)
+    store = Store(tmp_path / "x", (PLAIN, PLAIN))
+    test = store.split("test")
+    assert (test.source_lines, test.target_lines) == (["ein Hund", "ein ein Haus"], text.targets)
+    assert test.links == ["1-0", "2p0 2-1"]
+    train = store.split("train")
+    assert train.source(1).tolist() == test.source(1).tolist() == tokenizer.encode(["ein ein Haus"])[0]
+    assert train.lines("source", np.array([1, 0])) == ["ein ein Haus", "ein Hund"]
+    assert train.lines("target", np.array([0])) == ["dog"]

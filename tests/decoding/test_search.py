@@ -262,7 +262,7 @@ def test_a_model_that_gives_nan_is_refused():
 @pytest.mark.parametrize("beam_size", [1, 4])
 def test_scores_and_batches_of_real_models(family_config, beam_size):
     torch.manual_seed(2)
-    model = build_model(family_config, 37).eval()
+    model = build_model(family_config, (37, 37)).eval()
     for parameter in model.parameters():
         parameter.data *= 2  # distributions with something to choose
     config = settings(beam_size=beam_size, length_penalty=1.0, max_length_ratio=2.0)

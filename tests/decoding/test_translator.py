@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from nmt.config import Precision, SearchConfig, TokenizerConfig
-from nmt.data.tokenizer import EOS, Tokenizer
+from nmt.data.normalization import PLAIN
+from nmt.data.tokenizer import EOS, Tokenizer, Tokenizers, learn_pieces
 from nmt.decoding.search import search
 from nmt.decoding.translator import Translation, Translator
 from nmt.layout import Layout
@@ -27,17 +28,17 @@ LINES = [
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return Tokenizer.train([line for line in LINES if line.strip()], TokenizerConfig(vocab_size=31))
+    return Tokenizer(learn_pieces([line for line in LINES if line.strip()], TokenizerConfig(), 31), PLAIN)
 
 
 @pytest.fixture
 def translator(family_config, tokenizer):
     torch.manual_seed(4)
-    model = build_model(family_config, tokenizer.vocab_size).eval()
+    model = build_model(family_config, (tokenizer.vocab_size, tokenizer.vocab_size)).eval()
     for parameter in model.parameters():
         parameter.data *= 2  # distributions with something to choose
     config = SearchConfig(beam_size=3, max_length_ratio=1.0, max_length_offset=4, max_sentences=4)
-    return Translator(model, tokenizer, config, torch.device("cpu"), Precision.fp32)
+    return Translator(model, Tokenizers(tokenizer, tokenizer), config, torch.device("cpu"), Precision.fp32)
 
 
 def assert_same(found, expected):
@@ -51,9 +52,9 @@ def test_each_line_is_translated_by_the_search_in_its_place(translator):
     for line, translation in zip(LINES, translations, strict=True):
         if not line.strip():
             continue
-        ids = [*translator.tokenizer.encode([line])[0], EOS]
+        ids = [*translator.tokenizers.source.encode([line])[0], EOS]
         best = search(translator.model, torch.tensor([ids]), Layout.of([len(ids)]), translator.search)[0][0]
-        assert_same([translation], [Translation(translator.tokenizer.decode([best.ids])[0], best.ids, best.score)])
+        assert_same([translation], [Translation(translator.tokenizers.target.decode([best.ids])[0], best.ids, best.score)])
 
 
 def test_a_line_without_words_stays_blank(translator):
@@ -94,7 +95,7 @@ def test_dropout_is_off_and_the_mode_is_put_back(translator, training, monkeypat
 
 
 def test_a_translation_is_one_line(translator, monkeypatch):
-    monkeypatch.setattr(translator.tokenizer, "decode", lambda rows: ["ein\u2028Hund\r\nund\x0bein Baum"] * len(rows))
+    monkeypatch.setattr(translator.tokenizers.target, "decode", lambda rows: ["ein\u2028Hund\r\nund\x0bein Baum"] * len(rows))
     assert translator.translate(["Hund"])[0].text == "ein Hund und ein Baum"
 
 
@@ -102,7 +103,9 @@ def test_precision_is_resolved_and_used(translator, monkeypatch):
     types = []
     output = translator.model.output
     monkeypatch.setattr(translator.model, "output", lambda hidden: (logits := output(hidden), types.append(logits.dtype))[0])
-    assert Translator(translator.model, translator.tokenizer, translator.search, translator.device, Precision.auto).precision in (
+    assert Translator(
+        translator.model, translator.tokenizers, translator.search, translator.device, Precision.auto
+    ).precision in (
         Precision.bf16,
         Precision.fp32,
     )

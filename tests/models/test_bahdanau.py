@@ -22,7 +22,7 @@ def build(**settings):
         "attention": RecurrentAttentionConfig(attention_dim=7),
         **settings,
     }
-    model = build_model(BahdanauConfig(**settings), VOCAB).double()
+    model = build_model(BahdanauConfig(**settings), (VOCAB, VOCAB)).double()
     for name, parameter in model.named_parameters():
         if name.endswith("bias"):
             torch.nn.init.normal_(parameter)

@@ -20,7 +20,7 @@ def ids(layout: Layout, seed: int) -> torch.Tensor:
 @pytest.fixture
 def model(model_config):
     torch.manual_seed(1)
-    return build_model(model_config, VOCAB).double().eval()
+    return build_model(model_config, (VOCAB, VOCAB)).double().eval()
 
 
 def inputs(width=None, packed=False):
@@ -156,7 +156,7 @@ def test_selected_sentences_go_on_as_before(model):
 
 def test_packed_gives_what_padded_gives(transformer_config):
     torch.manual_seed(1)
-    model = build_model(transformer_config, VOCAB).double()
+    model = build_model(transformer_config, (VOCAB, VOCAB)).double()
     results = []
     for packed in (False, True):
         model.zero_grad()
@@ -192,7 +192,7 @@ def test_a_loss_of_the_weights_reaches_the_parameters(model):
 def test_the_transformer_computes_with_the_recorded_weights(transformer_config):
     """A recurrent decoder records its steps' weights as one tensor, which only copies them."""
     torch.manual_seed(1)
-    model = build_model(transformer_config, VOCAB).double()
+    model = build_model(transformer_config, (VOCAB, VOCAB)).double()
     source, source_layout, target, target_layout = inputs()
     with capture(model.attentions()) as records:
         hidden = model.decode(target, target_layout, model.encode(source, source_layout))
@@ -210,7 +210,7 @@ def test_an_unknown_attention_is_named(model):
 def test_one_seed_one_model(model_config):
     def train_once():
         torch.manual_seed(5)
-        model = build_model(model_config, VOCAB)
+        model = build_model(model_config, (VOCAB, VOCAB))
         source, source_layout, target, target_layout = inputs()
         hidden = model.decode(target, target_layout, model.encode(source, source_layout))
         model.output(target_layout.real(hidden)).logsumexp(-1).sum().backward()
@@ -229,7 +229,7 @@ def test_every_parameter_is_trained(model):
 
 def test_bf16_autocast_stays_near_float32(family_config):
     torch.manual_seed(1)
-    model = build_model(family_config, VOCAB).eval()
+    model = build_model(family_config, (VOCAB, VOCAB)).eval()
     source, source_layout, target, target_layout = inputs()
 
     def logits():

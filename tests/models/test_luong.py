@@ -25,7 +25,7 @@ def build(score=Score.general, layers=1, **settings):
         attention=RecurrentAttentionConfig(score=score, attention_dim=7),
         **settings,
     )
-    model = build_model(config, VOCAB).double()
+    model = build_model(config, (VOCAB, VOCAB)).double()
     for name, parameter in model.named_parameters():
         if name.endswith("bias"):
             torch.nn.init.normal_(parameter)
@@ -129,6 +129,6 @@ def test_every_dropout_acts_in_training_alone(place):
 
 def test_forget_gates_start_open():
     torch.manual_seed(1)
-    model = build_model(LuongConfig(embedding_dim=EMBEDDING, hidden_dim=WIDTH, decoder_layers=2), VOCAB)
+    model = build_model(LuongConfig(embedding_dim=EMBEDDING, hidden_dim=WIDTH, decoder_layers=2), (VOCAB, VOCAB))
     for layer in (model.gates_embedding, *model.gates_below):
         assert layer.bias.view(4, WIDTH).unique(dim=1).squeeze(1).tolist() == [0, 1, 0, 0]

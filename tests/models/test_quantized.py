@@ -40,7 +40,7 @@ def test_a_layer_is_near_the_one_it_was_made_from():
 
 def test_a_model_steps_like_the_one_it_was_made_from(family_config):
     torch.manual_seed(3)
-    model = build_model(family_config, VOCAB).eval()
+    model = build_model(family_config, (VOCAB, VOCAB)).eval()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     copy = quantized(model)
     assert not [name for name, module in copy.named_modules() if type(module) is not Int8Linear and isinstance(module, nn.Linear)]

@@ -25,7 +25,7 @@ def build(norm, **settings):
         decoder=StackConfig(num_layers=3),
         **{"dropout": 0.0, **settings},
     )
-    model = build_model(config, VOCAB).double()
+    model = build_model(config, (VOCAB, VOCAB)).double()
     for name, parameter in model.named_parameters():
         if parameter.ndim == 1:
             torch.nn.init.normal_(parameter, mean=float("norm" in name and name.endswith("weight")), std=0.3)
@@ -138,7 +138,7 @@ def test_every_dropout_acts_in_training_alone(settings):
 def test_steps_beyond_the_first_cache(transformer_config):
     """A target longer than a cache has room for at first: the buffers grow, and nothing else changes."""
     torch.manual_seed(1)
-    model = build_model(transformer_config, VOCAB).double().eval()
+    model = build_model(transformer_config, (VOCAB, VOCAB)).double().eval()
     source, target = torch.randint(4, VOCAB, (2, 3)), torch.randint(4, VOCAB, (2, 37))
     memory = model.encode(source, Layout.of([3, 3]))
     hidden = model.decode(target, Layout.of([37, 37]), memory)
@@ -150,7 +150,7 @@ def test_steps_beyond_the_first_cache(transformer_config):
 
 
 def test_the_output_layer_is_tied_as_asked_for(transformer_config):
-    embeddings = build_model(transformer_config, VOCAB).embeddings
+    embeddings = build_model(transformer_config, (VOCAB, VOCAB)).embeddings
     with_target = embeddings.output.weight is embeddings.target.weight
     with_source = embeddings.output.weight is embeddings.source.weight
     assert (

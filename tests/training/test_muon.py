@@ -71,7 +71,7 @@ def test_embeddings_biases_and_the_output_layer_follow_adam(family_config):
     results = {}
     for kind in (OptimKind.muon, OptimKind.adam):
         torch.manual_seed(4)
-        model = build_model(family_config, 37)
+        model = build_model(family_config, (37, 37))
         optimizer = build_optimizer(model, OptimConfig(kind=kind, learning_rate=0.01))
         for parameter in model.parameters():
             parameter.grad = torch.randn_like(parameter)
@@ -94,7 +94,7 @@ def test_an_update_is_as_large_as_adam_s():
 
 def test_a_gradient_that_is_not_finite_changes_nothing(family_config):
     torch.manual_seed(6)
-    model = build_model(family_config, 37)
+    model = build_model(family_config, (37, 37))
     optimizer = build_optimizer(model, CONFIG)
     for bad in (False, True):
         if bad:
@@ -111,7 +111,7 @@ def test_a_gradient_that_is_not_finite_changes_nothing(family_config):
 def test_a_restored_optimiser_goes_on_as_it_was(family_config):
     def train(restore):
         torch.manual_seed(7)
-        model = build_model(family_config, 37)
+        model = build_model(family_config, (37, 37))
         optimizer = build_optimizer(model, CONFIG)
         for _ in range(3):
             for parameter in model.parameters():

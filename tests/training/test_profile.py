@@ -15,7 +15,7 @@ def test_the_time_of_an_update_is_told_apart(run_config, family_config, tmp_path
     dropout = {name: 0.1 for name in ("dropout", "output_dropout") if hasattr(family_config, name)}
     config = run_config(replace(family_config, **dropout), train=TrainConfig(max_steps=9, max_tokens=256))
     store = prepare(config.data, config.tokenizer, config.seed)
-    update = build_updater(config, store.split("train"), store.tokenizer.vocab_size, torch.device("cpu"))
+    update = build_updater(config, store.split("train"), store.tokenizers.vocab_sizes, torch.device("cpu"))
     trace = tmp_path / "trace.json.gz"
     times = profile_updates(update, 2, trace)
     assert tuple(times) == KINDS

@@ -62,7 +62,7 @@ def test_stopped_and_resumed_is_bit_for_bit_undisturbed(run_config, trainer_of, 
         train=TrainConfig(max_steps=11, max_tokens=1024, microbatches=2, validate_every=5, log_every=2, keep_last=20),
     )
     whole = trainer_of(config, tmp_path, "whole")
-    assert 1 < whole.steps_per_epoch < 11
+    assert 1 < whole.update.plan.steps(1) < 11
     assert whole.train() == "max_steps"
     for stop in stops:
         part = trainer_of(config, tmp_path, "parts")
@@ -216,7 +216,7 @@ def test_the_first_limit_wins(run_config, trainer_of, family_config, tmp_path, l
     if reason != "patience":
         trainer.validate = lambda step: {"dev_nll": 1.0 / (step + 1), "dev_bleu": 0.0}
     assert trainer.train() == reason
-    expected = {"max_epochs": trainer.steps_per_epoch, "patience": 8}.get(reason, step)
+    expected = {"max_epochs": trainer.update.plan.steps(1), "patience": 8}.get(reason, step)
     assert trainer.state.step == expected
     if reason == "patience":
         assert trainer.state.best_step == 4
