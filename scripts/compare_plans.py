@@ -18,7 +18,7 @@ from nmt.allocator import keep_freed_memory
 from nmt.cli import conf_dir
 from nmt.commands.launch import compose
 from nmt.commands.train import build_updater
-from nmt.data.plan import BatchPlan, Indices
+from nmt.data.plan import BatchPlan, Rows
 from nmt.data.prepare import prepare
 from nmt.hardware import resolve_device, resolve_precision
 from nmt.validation import dev_nll
@@ -27,12 +27,12 @@ from nmt.validation import dev_nll
 class ShuffledPlan(BatchPlan):
     """An epoch is all pairs in random order, cut wherever the mean target tokens of a batch of :class:`BatchPlan` are reached."""
 
-    def _make_epoch(self, epoch: int) -> list[Indices]:
+    def _make_epoch(self, epoch: int) -> list[Rows]:
         num_batches = len(super()._make_epoch(epoch))
         order = np.random.default_rng([self._seed, epoch]).permutation(len(self._target_lengths))
         tokens = np.cumsum(self._target_lengths[order].astype(np.int64) + 1)
         cuts = np.searchsorted(tokens, tokens[-1] * np.arange(1, num_batches) / num_batches)
-        return np.split(order, cuts)
+        return np.split(order.astype(np.uint32), cuts)
 
 
 def main() -> None:

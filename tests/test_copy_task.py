@@ -44,6 +44,7 @@ def many_lines(tmp_path_factory):
     return folder
 
 
+@pytest.mark.promise(18)
 @pytest.mark.parametrize("name", MODELS)
 def test_copying_is_learned(run_config, many_lines, name):
     config = run_config(MODELS[name])

@@ -96,6 +96,7 @@ def metrics(config):
     return [{name: value for name, value in json.loads(line).items() if name not in clock} for line in lines]
 
 
+@pytest.mark.promise(6)
 def test_processes_train_what_one_does(config, torchrun):
     store = prepare(config.data, config.tokenizer, config.seed)
     lengths = store.split("train").source_lengths, store.split("train").target_lengths
@@ -118,6 +119,7 @@ def test_processes_train_what_one_does(config, torchrun):
             assert mine == pytest.approx(theirs, rel=1e-4)
 
 
+@pytest.mark.promise(2, 7)
 @pytest.mark.parametrize("family_config", ["transformer-pre-three_way"], ids=str, indirect=True)
 def test_a_group_that_lost_a_process_goes_on_as_if_undisturbed(config, torchrun):
     whole = replace(config, name="whole")
@@ -137,6 +139,7 @@ def test_a_group_that_lost_a_process_goes_on_as_if_undisturbed(config, torchrun)
         assert metrics(part) == metrics(whole)
 
 
+@pytest.mark.promise(7)
 @pytest.mark.parametrize("family_config", ["transformer-pre-three_way"], ids=str, indirect=True)
 def test_unequal_work_is_refused_once(config, torchrun):
     result = torchrun(replace(config, train=replace(config.train, microbatches=3)), 2)
@@ -145,6 +148,7 @@ def test_unequal_work_is_refused_once(config, torchrun):
     assert result.stderr.count(message) == 1
 
 
+@pytest.mark.promise(9)
 @pytest.mark.parametrize("family_config", ["luong-general-feeding-1"], ids=str, indirect=True)
 def test_the_command_line_under_torchrun(config, tmp_path):
     """Stopped by a signal to torchrun itself, then gone on with."""

@@ -119,6 +119,7 @@ print([name for name in {HEAVY} if name in sys.modules])
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
+@pytest.mark.promise(4)
 def test_nothing_that_can_run_code_from_a_file():
     for path in FILES:
         text = path.read_text(encoding="utf-8")

@@ -36,6 +36,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
+@pytest.mark.promise(21)
 def test_killed_and_resumed_each_step_stands_once(tmp_path):
     """Each process goes on for a while after the checkpoint that the next one resumes from, and is then killed."""
     for resume_step, last in ((0, 5), (3, 8), (6, 11)):
@@ -118,6 +119,7 @@ def run_program(stderr):
     return subprocess.run([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, stderr=stderr, env=environment, check=True)
 
 
+@pytest.mark.promise(27)
 def test_auto_writes_no_escapes_into_a_pipe():
     result = run_program(subprocess.PIPE)
     assert result.stdout == b""
@@ -139,6 +141,7 @@ def test_auto_draws_a_bar_on_a_terminal_and_logs_above_it():
         assert sum(shown_line.strip() == line for shown_line in lines) == 1, lines
 
 
+@pytest.mark.promise(24)
 def test_what_acts_is_escaped_and_what_is_read_is_not():
     for text in ("", "a dog", "Straße, „gut“", "我们", "שלום", "नमस्ते", "می\u200cخواهم", "😀", "a\u00a0b", "back\\slash"):
         assert printable(text) == text

@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.mark.promise(27)
 @pytest.mark.long
 def test_the_wheel_works_from_another_folder(tmp_path):
     subprocess.run([sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path, ROOT], check=True, stdout=subprocess.DEVNULL)

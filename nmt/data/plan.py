@@ -156,7 +156,7 @@ class BatchPlan:
         """The micro-batches of one update; steps count from 0."""
         epoch = self._epoch_of(step)
         first = (step - self._starts[epoch]) * self._microbatches
-        return self._epoch(epoch)[first : first + self._microbatches]
+        return [batch.astype(np.int64) for batch in self._epoch(epoch)[first : first + self._microbatches]]
 
     def num_tokens(self, microbatch: Indices) -> int:
         """Real target positions of a micro-batch."""
@@ -192,13 +192,13 @@ class BatchPlan:
         offsets = np.random.default_rng([self._seed, corpus, 1]).random(len(exact))  # so that not all lengths round up together
         return np.floor(exact + offsets).astype(np.int64)
 
-    def _make_epoch(self, epoch: int) -> list[Indices]:
+    def _make_epoch(self, epoch: int) -> list[Rows]:
         random = np.random.default_rng([self._seed, epoch])
         rows = np.concatenate([self._rows(i, epoch) for i in range(len(self._portions))])
         random.shuffle(rows)
         order = sort_by_length(self._source_lengths, self._target_lengths, rows)
         bounds = cuts(self._positions(epoch), self._max_tokens)
-        return [order[bounds[i] : bounds[i + 1]].astype(np.int64) for i in random.permutation(len(bounds) - 1)]
+        return [order[bounds[i] : bounds[i + 1]] for i in random.permutation(len(bounds) - 1).tolist()]
 
     def _rows(self, corpus: int, epoch: int) -> Rows:
         """The pairs of a corpus that an epoch has, as often as it has them."""

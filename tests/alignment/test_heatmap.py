@@ -44,6 +44,7 @@ def test_gold_links_are_outlined():
     assert boxes == {(2, 1): "solid", (0, 1): "dashed"}
 
 
+@pytest.mark.promise(24)
 @pytest.mark.parametrize(
     "word",
     [

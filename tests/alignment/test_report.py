@@ -128,6 +128,7 @@ def test_the_page_needs_nothing_else_and_runs_nothing(write):
     assert "@import" not in "".join(page.text)
 
 
+@pytest.mark.promise(24)
 def test_no_sentence_becomes_markup(write):
     harmless = write(samples=[Sample("a", "b", "c", b"x")] * len(HOSTILE), metrics=[], alignment={})
     hostile = write(samples=[Sample(text, text, text, b"x") for text in HOSTILE], metrics=[], alignment={})

@@ -40,6 +40,7 @@ def nmt(monkeypatch, capsys, tmp_path):
     root.handlers[:], root.level = handlers, level  # Hydra has put its own there
 
 
+@pytest.mark.promise(22, 23)
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -71,6 +72,7 @@ def test_mistakes_are_named_in_one_line_with_status_2(nmt, words, message):
     assert out == ""
 
 
+@pytest.mark.promise(22)
 def test_a_mistake_leaves_nothing_behind(nmt, tmp_path):
     nmt("run", "name=../x")
     nmt("run", "train.max_step=3")
@@ -85,6 +87,7 @@ def test_commands_on_a_run_say_what_is_missing(nmt, command):
     assert "outputs/none is no run" in err
 
 
+@pytest.mark.promise(23)
 def test_a_misspelt_key_fails_within_five_seconds(tmp_path):
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     result = subprocess.run(
@@ -214,6 +217,7 @@ def multi30k(copy_files, tmp_path_factory):
     return folder
 
 
+@pytest.mark.promise(23)
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_file_of_conf_runs_one_step(nmt, monkeypatch, multi30k, choice):
     monkeypatch.setenv("NMT_DATA", str(multi30k))

@@ -108,6 +108,7 @@ def test_a_decay_that_has_begun_keeps_its_end(small):
     assert train.main(replace(small, train=replace(small.train, max_steps=6))) == 0
 
 
+@pytest.mark.promise(22)
 def test_fresh_moves_the_old_run_aside(small, capsys):
     assert train.main(small) == 0
     folder = RunFolder(Path(small.output_dir) / small.name)
@@ -118,6 +119,7 @@ def test_fresh_moves_the_old_run_aside(small, capsys):
     assert train.main(replace(changed, fresh=False)) == 0
 
 
+@pytest.mark.promise(22)
 def test_a_second_live_process_is_refused(small):
     folder = Path(small.output_dir) / small.name
     folder.mkdir(parents=True)
@@ -126,6 +128,7 @@ def test_a_second_live_process_is_refused(small):
     assert train.main(small) == 0
 
 
+@pytest.mark.promise(16)
 def test_changed_data_is_refused(small, tmp_path):
     assert train.main(small) == 0
     for side in ("source", "target"):
@@ -209,6 +212,7 @@ def test_prepare_prints_the_table(small, capsys):
     assert f"store={small.data.store_dir}" in out
 
 
+@pytest.mark.promise(1, 9)
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_stops_with_a_checkpoint_and_the_same_command_goes_on(run_config, number, status, tmp_path):
     model = LuongConfig(embedding_dim=13, hidden_dim=14)

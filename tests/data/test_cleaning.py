@@ -35,6 +35,7 @@ def split_off(cleaned, *args, **kwargs):
     return Cleaned(cleaning.split_off(cleaned.selected, *args, **kwargs))
 
 
+@pytest.mark.promise(15, 20)
 def test_each_reason_is_counted():
     pairs = [
         ("gut", "good"),
@@ -90,6 +91,7 @@ def test_repairs_are_counted():
 WORDS = st.sampled_from(["a", "b", "A", "", "a b c d e f", "\0", "e\u0301"])
 
 
+@pytest.mark.promise(15)
 @settings(max_examples=80, deadline=None)
 @given(pairs=st.lists(st.tuples(WORDS, WORDS), max_size=30), held_out=st.lists(st.tuples(WORDS, WORDS), max_size=3))
 def test_kept_and_dropped_make_read(pairs, held_out):
@@ -167,6 +169,7 @@ def test_words_are_counted_where_no_blanks_part_them(line, words):
     assert num_words(line) == words
 
 
+@pytest.mark.promise(20)
 def test_text_that_shares_a_side_with_dev_is_counted_and_dropped_on_request():
     pairs = [("gut", "good"), ("gut", "well"), ("fein", "Good"), ("neu", "new")]
     _, report = clean(corpus(pairs, dev=[("GUT", "good")]), CleaningConfig())

@@ -25,6 +25,7 @@ def write(path, content):
     return path
 
 
+@pytest.mark.promise(3)
 @settings(max_examples=60, deadline=None)
 @given(lines=st.lists(st.binary(max_size=9).map(lambda line: line.replace(b"\n", b"")), max_size=9))
 def test_lines_of_any_bytes_are_what_stands_between_line_feeds(lines, tmp_path_factory):
@@ -36,6 +37,7 @@ def test_lines_of_any_bytes_are_what_stands_between_line_feeds(lines, tmp_path_f
     assert kept == expected
 
 
+@pytest.mark.promise(3)
 def test_only_newlines_end_a_line(tmp_path):
     odd = "one\u2028two\u0085three\x0bfour\x0cfive\rsix\x1cseven"
     assert read_lines(write(tmp_path / "x", f"{odd}\nlast\n".encode())) == [odd, "last"]

@@ -54,6 +54,7 @@ def test_an_unchanged_input_is_not_prepared_again(data, caplog, monkeypatch):
     assert "using the store" in caplog.text
 
 
+@pytest.mark.promise(16)
 def test_a_file_rewritten_in_place_is_noticed(data):
     first = prepare(data, TOKENIZER, seed=1)
     path = data.source
@@ -66,6 +67,7 @@ def test_a_file_rewritten_in_place_is_noticed(data):
     assert second.path != first.path
 
 
+@pytest.mark.promise(16)
 def test_a_file_rewritten_while_it_is_prepared_leaves_no_store(data, monkeypatch):
     learn = preparing.learn_pieces
 
@@ -130,6 +132,7 @@ def test_a_dataset_has_the_store_of_its_text_and_links(data, tmp_path, monkeypat
     assert linked.split("test").links == ["0-0"]
 
 
+@pytest.mark.promise(17)
 def test_text_of_which_nothing_is_left_says_why(data):
     with pytest.raises(DataError, match=r"no training pair is left after cleaning; dropped: \{'too_long': 120\}"):
         prepare(replace(data, cleaning=CleaningConfig(max_length=2)), TOKENIZER, seed=1)

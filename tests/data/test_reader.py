@@ -24,6 +24,7 @@ def write(path, lines):
     return path
 
 
+@pytest.mark.promise(3)
 @settings(max_examples=60, deadline=None)
 @given(pairs=st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=9))
 def test_any_lines_come_back_as_they_were(pairs, tmp_path_factory):
@@ -35,6 +36,7 @@ def test_any_lines_come_back_as_they_were(pairs, tmp_path_factory):
     assert text.targets == [targets[0].removeprefix("\ufeff"), *targets[1:]]
 
 
+@pytest.mark.promise(3)
 @pytest.mark.parametrize("extra", ["source", "target"])
 def test_one_line_more_on_either_side_is_refused_with_both_counts(tmp_path, extra):
     lines = {"source": ["a"] * 5, "target": ["b"] * 5}
@@ -150,6 +152,7 @@ def test_a_row_of_a_dataset_is_one_line(hub):
     assert corpus.keys() == {"train"}
 
 
+@pytest.mark.promise(16)
 def test_a_dataset_rewritten_in_place_is_read_again(hub, tmp_path):
     config = hub(train=[{"de": "eins", "en": "one"}])
     assert whole(read_corpus(config)["train"]).sources == ["eins"]

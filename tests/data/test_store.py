@@ -88,6 +88,7 @@ def test_what_is_left_of_a_store_is_replaced(tmp_path, corpus, tokenizer):
     assert os.listdir(tmp_path) == ["here"]
 
 
+@pytest.mark.promise(2)
 def test_a_killed_writer_leaves_no_store(tmp_path):
     code = """
 import os, sys

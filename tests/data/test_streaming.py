@@ -129,6 +129,7 @@ LINES = st.sampled_from(["a", "b", "A", "B a", "c b a d", "a b c d e f", *ODD])
 PAIRS = st.lists(st.tuples(LINES, LINES), min_size=1, max_size=40)
 
 
+@pytest.mark.promise(15, 20)
 @pytest.mark.usefixtures("blocks")
 @pytest.mark.parametrize("given_splits", [(), ("dev",), ("test",), ("dev", "test")])
 @settings(max_examples=30, deadline=None)

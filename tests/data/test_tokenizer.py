@@ -80,10 +80,12 @@ def test_what_was_never_seen_is_unknown_and_harmless(tokenizer):
     assert tokenizer.encode([""]) == [[]]
 
 
+@pytest.mark.promise(15)
 def test_the_same_text_gives_the_same_bytes():
     assert train().model == train().model
 
 
+@pytest.mark.promise(17)
 @pytest.mark.parametrize("kind", SUBWORDS, ids=lambda kind: kind.name)
 def test_too_many_pieces_says_how_many_there_are(kind):
     with pytest.raises(ConfigError, match=r"vocab_size` is 8000.*set tokenizer\.vocab_size=(\d+)") as error:
@@ -94,6 +96,7 @@ def test_too_many_pieces_says_how_many_there_are(kind):
         train(kind, possible + 1)
 
 
+@pytest.mark.promise(17)
 @pytest.mark.parametrize("kind", SUBWORDS, ids=lambda kind: kind.name)
 def test_too_few_pieces_says_how_many_are_needed(kind):
     with pytest.raises(ConfigError, match=r"vocab_size` is 9.*at least (\d+) pieces") as error:

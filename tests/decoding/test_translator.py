@@ -46,6 +46,7 @@ def assert_same(found, expected):
     assert [t.score for t in found] == pytest.approx([t.score for t in expected], abs=1e-3)
 
 
+@pytest.mark.promise(10)
 def test_each_line_is_translated_by_the_search_in_its_place(translator):
     translations = translator.translate(LINES)
     assert len({t.text for t in translations}) > 4
@@ -57,6 +58,7 @@ def test_each_line_is_translated_by_the_search_in_its_place(translator):
         assert_same([translation], [Translation(translator.tokenizers.target.decode([best.ids])[0], best.ids, best.score)])
 
 
+@pytest.mark.promise(10)
 def test_a_line_without_words_stays_blank(translator):
     translations = translator.translate(LINES)
     assert [i for i, t in enumerate(translations) if t == Translation("", [], 0.0)] == [1, 4]
@@ -64,6 +66,7 @@ def test_a_line_without_words_stays_blank(translator):
     assert translator.translate([]) == []
 
 
+@pytest.mark.promise(10)
 @pytest.mark.parametrize("beam_size", [1, 3])
 def test_translations_do_not_depend_on_batches_or_order(translator, beam_size):
     translator.search = replace(translator.search, beam_size=beam_size, max_sentences=1)

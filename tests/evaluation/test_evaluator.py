@@ -57,6 +57,7 @@ def folder(evaluation, tmp_path):
     return tmp_path / "a" / "test"
 
 
+@pytest.mark.promise(11)
 def test_the_sacrebleu_command_gives_the_same_scores(evaluation, folder):
     command = ["sacrebleu", "references.txt", "-i", "hypotheses.txt", "-m", "bleu", "chrf", "-w", "9"]
     result = subprocess.run([sys.executable, "-m", *command], cwd=folder, capture_output=True, text=True, check=True)

@@ -46,6 +46,7 @@ def test_round_trip_with_tied_weights(checkpoints):
     assert torch.equal(fresh.output.bias, saved.output.bias)
 
 
+@pytest.mark.promise(14)
 def test_the_best_and_the_newest_stay(checkpoints):
     for step in range(1, 7):
         save(checkpoints, step, step, keep_last=2, best=2 if step >= 2 else 1)
@@ -64,6 +65,7 @@ def test_average_is_the_mean(checkpoints):
     assert {float(v) for value in weights.values() for v in value.flatten()} == {4.0}
 
 
+@pytest.mark.promise(8)
 @pytest.mark.parametrize("name", ["model.safetensors", "training.pt", "meta.json", "MANIFEST.json"])
 @pytest.mark.parametrize("damage", ["flip", "truncate", "delete"])
 def test_damage_is_noticed_and_the_one_before_is_used(checkpoints, name, damage, caplog):
@@ -82,6 +84,7 @@ def test_damage_is_noticed_and_the_one_before_is_used(checkpoints, name, damage,
     assert "step-00000002" in caplog.text
 
 
+@pytest.mark.promise(8)
 def test_nothing_whole_is_an_error_not_a_fresh_start(checkpoints):
     save(checkpoints, 1, 1.0)
     (checkpoints.folder / "step-00000001" / "model.safetensors").write_bytes(b"")
@@ -93,6 +96,7 @@ def test_no_checkpoint_is_none(checkpoints):
     assert checkpoints.load_latest() is None
 
 
+@pytest.mark.promise(2, 8)
 def test_a_half_written_checkpoint_is_passed_over_and_cleared(checkpoints):
     save(checkpoints, 1, 1.0)
     leftover = checkpoints.folder / "step-00000002.tmp"
@@ -111,6 +115,7 @@ def test_without_a_validation_the_newest_can_be_used(checkpoints):
     assert checkpoints.weights(Weights.latest)[1] == [1]
 
 
+@pytest.mark.promise(13)
 @pytest.mark.parametrize("write", ["save_file", "torch.save", "write_json_atomic", "sync", "os.rename", "write_text_atomic"])
 def test_a_full_disk_leaves_the_old_ones(checkpoints, monkeypatch, write):
     save(checkpoints, 1, 1.0)
@@ -126,6 +131,7 @@ def test_a_full_disk_leaves_the_old_ones(checkpoints, monkeypatch, write):
     assert not list(checkpoints.folder.glob("*.tmp"))
 
 
+@pytest.mark.promise(4)
 def test_loading_runs_no_code(checkpoints, tmp_path):
     save(checkpoints, 1, 1.0)
     sentinel = tmp_path / "ran"

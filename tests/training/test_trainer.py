@@ -55,6 +55,7 @@ def metrics(folder):
     ]
 
 
+@pytest.mark.promise(1)
 @pytest.mark.parametrize("stops", [(1,), (3, 4), (8, 9), (5, 10)], ids=str)
 def test_stopped_and_resumed_is_bit_for_bit_undisturbed(run_config, trainer_of, family_config, tmp_path, stops):
     config = run_config(
@@ -134,6 +135,7 @@ def test_the_norm_is_clipped(run_config, trainer_of, family_config, tmp_path):
     assert norms == [pytest.approx(1e-3, rel=1e-3)]
 
 
+@pytest.mark.promise(5)
 @pytest.mark.parametrize("poison", [float("nan"), float("inf")])
 def test_a_gradient_that_is_not_finite_changes_nothing(run_config, trainer_of, family_config, tmp_path, poison):
     config = run_config(
@@ -159,6 +161,7 @@ def test_a_gradient_that_is_not_finite_changes_nothing(run_config, trainer_of, f
     assert all(torch.equal(value, before[name]) for name, value in weights(trainer).items())
 
 
+@pytest.mark.promise(5)
 def test_a_streak_of_bad_gradients_counts_wherever_it_ends(run_config, trainer_of, tmp_path):
     """Updates 2 to 4 are bad, with a log after the third update and a resume after the fourth; the fifth is good again."""
     model = LuongConfig(embedding_dim=13, hidden_dim=14)
