@@ -124,6 +124,16 @@ class Weights(Enum):
     average = "average"
 
 
+class MetricName(Enum):
+    """How translations are scored."""
+
+    bleu = "bleu"
+    chrf = "chrf"
+    chrfpp = "chrfpp"
+    ter = "ter"
+    bleu_lc_tok = "bleu_lc_tok"
+
+
 class LinkMethod(Enum):
     """How word links are read from attention: see :mod:`nmt.alignment.links`."""
 
@@ -436,10 +446,13 @@ class SearchConfig:
 
 @dataclass(kw_only=True, slots=True)
 class EvaluationConfig:
-    """``lc_tok`` adds BLEU of lower-cased, Moses-tokenised text, for comparison with papers; it needs the extra ``moses``."""
+    """Which weights are judged by which scores (:mod:`nmt.evaluation.metrics`).
+
+    ``bleu_lc_tok`` is BLEU of lower-cased, Moses-tokenised text, for comparison with papers; it needs the extra ``moses``.
+    """
 
     weights: Weights = Weights.best
-    lc_tok: bool = False
+    metrics: list[MetricName] = field(default_factory=lambda: [MetricName.bleu, MetricName.chrf])
 
 
 @dataclass(kw_only=True, slots=True)
@@ -508,12 +521,41 @@ class RunCommand:
 
 
 @dataclass(kw_only=True, slots=True)
+class EvaluationSetConfig:
+    """A test set in line-aligned files; ``references`` has one file or more."""
+
+    source: str
+    references: list[str]
+
+
+@dataclass(kw_only=True, slots=True)
 class EvaluateCommand(RunCommand):
-    """``source`` and ``target`` name another test set than the run's own; ``name`` is its folder under ``evaluation/``."""
+    """``source`` and ``target`` name another test set than the run's own; ``name`` is its folder under ``evaluation/``.
+
+    ``sets`` has several by name, each with one reference or more. ``metrics`` stand in for the run's own.
+    """
 
     name: str = "test"
     source: str | None = None
     target: str | None = None
+    sets: dict[str, EvaluationSetConfig] = field(default_factory=dict)
+    metrics: list[MetricName] | None = None
+
+
+@dataclass(kw_only=True, slots=True)
+class CompareCommand:
+    """Finished runs, all of which have translated the test set ``name``; the first one is what others are compared with.
+
+    ``trials`` are made by each test of significance. ``num_sentences`` of the most different translations are shown. ``output`` is a
+    file for all of it as JSON.
+    """
+
+    runs: list[str]
+    name: str = "test"
+    metrics: list[MetricName] = field(default_factory=lambda: [MetricName.bleu, MetricName.chrf])
+    trials: int = 1_000
+    num_sentences: int = 5
+    output: str | None = None
 
 
 @dataclass(kw_only=True, slots=True)
@@ -537,6 +579,14 @@ class AlignCommand(RunCommand):
     head: int | None = None
     method: LinkMethod | None = None
     num_heatmaps: int | None = None
+
+
+@dataclass(kw_only=True, slots=True)
+class ListCommand:
+    """The runs in a folder whose names match ``pattern``, where ``*`` is anything."""
+
+    output_dir: str = "outputs"
+    pattern: str = "*"
 
 
 VARIANTS: dict[type, dict[Enum, type]] = {

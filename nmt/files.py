@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,16 @@ def write_text_atomic(path: Path, text: str) -> None:
 def write_json_atomic(path: Path, value: Any) -> None:
     """:func:`write_bytes_atomic` of a JSON document; numbers that are not finite are written as Python's ``json`` reads them back."""
     write_text_atomic(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def write_lines_atomic(path: Path, lines: Iterable[str]) -> None:
+    """:func:`write_text_atomic` of lines, each of which ends with a line feed and may hold any other character."""
+    write_text_atomic(path, "".join(f"{line}\n" for line in lines))
+
+
+def read_written_lines(path: Path) -> list[str]:
+    """The lines that :func:`write_lines_atomic` wrote: what ends a line elsewhere is part of it here."""
+    return path.read_bytes().decode().split("\n")[:-1]
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:

@@ -86,6 +86,16 @@ class RunFolder:
         """Whether there is anything to go on with; what ended before its first checkpoint leaves nothing that binds the next attempt."""
         return bool(self.checkpoints.steps()) or "step" in self.status
 
+    @property
+    def is_in_use(self) -> bool:
+        """Whether a live process has it."""
+        lock = FileLock(self.path / ".lock")
+        try:
+            with lock.acquire(blocking=False):
+                return False
+        except Timeout:
+            return True
+
     def update_status(self, **values: Any) -> None:
         if distributed.is_main():
             write_json_atomic(self.path / "status.json", {**self.status, **values})

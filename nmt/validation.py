@@ -9,9 +9,10 @@ import torch
 
 from nmt.alignment.aligner import align
 from nmt.alignment.heatmap import heatmap_figure
-from nmt.config import Config
+from nmt.config import Config, MetricName
 from nmt.data.batching import make_batch
 from nmt.data.plan import length_buckets
+from nmt.data.reader import languages
 from nmt.data.store import Split
 from nmt.decoding.translator import Translator
 from nmt.evaluation.evaluator import evaluate
@@ -19,6 +20,9 @@ from nmt.hardware import autocast
 from nmt.text import printable
 from nmt.tracking import Tracker
 from nmt.training.objective import Objective
+
+METRICS = (MetricName.bleu, MetricName.chrf)
+"""What dev translations are scored by while training goes on."""
 
 
 class Validation:
@@ -30,7 +34,9 @@ class Validation:
     def __call__(self, step: int) -> dict[str, float]:
         """Unsmoothed nll in nats a token, its perplexity, and BLEU and chrF of beam-search translations against raw references."""
         nll = dev_nll(self.objective, self.split, self.config, self.translator.device)
-        evaluation = evaluate(self.translator, self.split.source_lines, self.split.target_lines)
+        evaluation = evaluate(
+            self.translator, self.split.source_lines, [self.split.target_lines], METRICS, languages(self.config.data)[1]
+        )
         self._show(step, [translation.text for translation in evaluation.translations[: self.config.tracking.num_samples]])
         scores = {f"dev_{score.name}": score.value for score in evaluation.scores}
         return {"dev_nll": nll, "dev_perplexity": math.exp(min(nll, 700.0)), **scores}

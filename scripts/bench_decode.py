@@ -28,10 +28,11 @@ from nmt.cli import conf_dir
 from nmt.commands.evaluate import read_test_set
 from nmt.commands.launch import compose
 from nmt.commands.translate import build_translator
+from nmt.config import MetricName
 from nmt.data.prepare import prepare
 from nmt.data.tokenizer import EOS
 from nmt.decoding.translator import Translator
-from nmt.evaluation.metrics import bleu
+from nmt.evaluation.metrics import score
 from nmt.hardware import count_flops, describe, matmul_peak, resolve_device
 from nmt.models import build_model
 
@@ -45,7 +46,7 @@ def main() -> None:
     if any(word.startswith("run=") for word in overrides):
         command = compose("evaluate", overrides, conf_dir())
         config, translator = build_translator(command)
-        text = read_test_set(config, command.source, command.target)
+        text = read_test_set(command, config)
         sources, references = text.sources, text.targets
     else:
         config = compose("run", overrides, conf_dir())
@@ -60,7 +61,7 @@ def main() -> None:
     ids = [row for row in translator.tokenizers.source.encode(sources) if row]
     result: dict[str, Any] = {"work": " ".join(overrides), **measure(translator, ids, arguments.forced)}
     if references and arguments.forced is None:
-        result["bleu"] = round(bleu([t.text for t in translator.translate(sources)], references).value, 2)
+        result["bleu"] = round(score(MetricName.bleu, [t.text for t in translator.translate(sources)], [references], "").value, 2)
     print(json.dumps(result))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nmt.commands.translate import build_translator
-from nmt.config import AlignCommand, Config, EvaluateCommand
+from nmt.config import AlignCommand, Config, EvaluateCommand, EvaluationSetConfig
 from nmt.data.pairs import ParallelText
 from nmt.data.prepare import prepare
 from nmt.data.reader import languages, read_pairs
@@ -18,18 +18,32 @@ from nmt.run_folder import RunFolder
 
 def main(command: EvaluateCommand) -> int:
     validate_name(command.name)
+    for name in command.sets:
+        validate_name(name)
     config, translator = build_translator(command)
-    text = read_test_set(command, config)
-    evaluation = evaluate(
-        translator, text.sources, text.targets, Path(command.run) / "evaluation" / command.name, lc_tok_language(config)
-    )
-    print(format_scores(evaluation.scores))
+    sets = {name: read_set(files) for name, files in command.sets.items()}
+    if not sets:
+        text = read_test_set(command, config)
+        sets[command.name] = text.sources, [text.targets]
+    language = languages(config.data)[1]
+    for name, (sources, references) in sets.items():
+        folder = Path(command.run) / "evaluation" / name
+        evaluation = evaluate(translator, sources, references, command.metrics or config.evaluation.metrics, language, folder)
+        print(f"{name}:\n{format_scores(evaluation.scores)}" if command.sets else format_scores(evaluation.scores))
     return 0
 
 
-def lc_tok_language(config: Config) -> str | None:
-    """The language that lower-cased tokenised BLEU is to be measured in, where it is."""
-    return languages(config.data)[1] if config.evaluation.lc_tok else None
+def read_set(files: EvaluationSetConfig) -> tuple[list[str], list[list[str]]]:
+    """The sources of a test set and its sets of references.
+
+    Raises:
+        ConfigError: it has no reference.
+        DataError: files do not have the same number of lines, or cannot be read.
+    """
+    if not files.references:
+        raise ConfigError(f"the test set of {files.source} needs at least one file of `references`")
+    texts = [read_pairs(Path(files.source), Path(path)) for path in files.references]
+    return texts[0].sources, [text.targets for text in texts]
 
 
 def read_test_set(command: EvaluateCommand | AlignCommand, config: Config, links: str | None = None) -> ParallelText:

@@ -38,6 +38,8 @@ SCHEMAS: dict[str, type] = {
     "evaluate": options.EvaluateCommand,
     "translate": options.TranslateCommand,
     "align": options.AlignCommand,
+    "compare": options.CompareCommand,
+    "list": options.ListCommand,
 }
 
 

@@ -8,12 +8,12 @@ from nmt import distributed
 from nmt.alignment.heatmap import heatmap_png
 from nmt.alignment.report import Sample, read_run, write_report
 from nmt.commands.align import align_text
-from nmt.commands.evaluate import lc_tok_language
 from nmt.commands.train import train
 from nmt.config import Config
 from nmt.data.links import parse_links
 from nmt.data.pairs import ParallelText
 from nmt.data.prepare import prepare
+from nmt.data.reader import languages
 from nmt.decoding.translator import Translator
 from nmt.evaluation.evaluator import evaluate
 from nmt.hardware import resolve_device
@@ -43,7 +43,14 @@ def measure(folder: RunFolder, config: Config, text: ParallelText) -> None:
     device = resolve_device(config.device)
     _, model, tokenizers = load_run(folder.path, None, device)
     translator = Translator(model, tokenizers, config.search, device, config.precision)
-    evaluation = evaluate(translator, text.sources, text.targets, folder.path / "evaluation" / "test", lc_tok_language(config))
+    evaluation = evaluate(
+        translator,
+        text.sources,
+        [text.targets],
+        config.evaluation.metrics,
+        languages(config.data)[1],
+        folder.path / "evaluation" / "test",
+    )
     alignments, alignment_scores = align_text(translator, text, config.alignment, folder.path / "alignment" / "test")
     scores = {score.name: round(score.value, 2) for score in evaluation.scores}
     if alignment_scores:

@@ -38,6 +38,7 @@ from nmt.data.pairs import Mixture, Pairs, ParallelText, joined, whole
 from nmt.data.parallel import ordered_map
 from nmt.data.reader import Corpus, check_size
 from nmt.errors import ConfigError, DataError
+from nmt.tables import format_table
 
 log = logging.getLogger(__name__)
 
@@ -248,19 +249,12 @@ def report_dict(report: Report) -> dict[str, Any]:
 
 def format_report(report: dict[str, Any]) -> str:
     """The report of :func:`report_dict` as a table."""
-    import io
-
-    from rich.console import Console
-    from rich.table import Table
-
     reasons = sorted({reason for split in report.values() for reason in split["dropped"]})
-    table = Table("split", "read", *(f"- {reason}" for reason in reasons), "= kept", "repaired")
+    rows = []
     for name, split in report.items():
         dropped = (f"{split['dropped'].get(reason, 0):,}" for reason in reasons)
-        table.add_row(name, f"{split['read']:,}", *dropped, f"{split['kept']:,}", f"{sum(split['repaired'].values()):,}")
-    text = io.StringIO()
-    Console(file=text, width=120).print(table)
-    return text.getvalue().rstrip()
+        rows.append([name, f"{split['read']:,}", *dropped, f"{split['kept']:,}", f"{sum(split['repaired'].values()):,}"])
+    return format_table(["split", "read", *(f"- {reason}" for reason in reasons), "= kept", "repaired"], rows)
 
 
 class _Scan:

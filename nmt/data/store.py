@@ -33,7 +33,7 @@ from nmt.data.parallel import ordered_map
 from nmt.data.plan import SLICE, Lengths
 from nmt.data.tokenizer import Encoder, Tokenizer, Tokenizers
 from nmt.errors import DataError
-from nmt.files import sync, write_json_atomic
+from nmt.files import read_written_lines, sync, write_json_atomic, write_lines_atomic
 
 log = logging.getLogger(__name__)
 
@@ -91,18 +91,18 @@ class Split:
     @property
     def source_lines(self) -> list[str]:
         """Raw text, as it was read (dev and test)."""
-        return _read_text(self._folder / f"{self._name}.source.txt")
+        return read_written_lines(self._folder / f"{self._name}.source.txt")
 
     @property
     def target_lines(self) -> list[str]:
         """Raw text, as it was read (dev and test): the references."""
-        return _read_text(self._folder / f"{self._name}.target.txt")
+        return read_written_lines(self._folder / f"{self._name}.target.txt")
 
     @property
     def links(self) -> list[str] | None:
         """Gold alignments, a Pharaoh line a pair, or None where there are none."""
         path = self._folder / f"{self._name}.links.txt"
-        return _read_text(path) if path.exists() else None
+        return read_written_lines(path) if path.exists() else None
 
     def _lengths(self, side: str) -> Lengths:
         """In half as many bytes as a hundred million of them would take, made a slice at a time."""
@@ -250,9 +250,9 @@ def _write_held_out(folder: Path, name: str, text: ParallelText, tokenizers: Tok
         files = {side: _SideFiles(stack, folder, f"{name}.{side}", _id_type(getattr(tokenizers, side)), False) for side in SIDES}
         for side, encoded in zip(SIDES, _BlockEncoder.of(tokenizers, keep_text=False)(text), strict=True):
             files[side].append(encoded)
-            _write_text(folder / f"{name}.{side}.txt", lines[side])
+            write_lines_atomic(folder / f"{name}.{side}.txt", lines[side])
         if links is not None:
-            _write_text(folder / f"{name}.links.txt", links)
+            write_lines_atomic(folder / f"{name}.links.txt", links)
         return {"pairs": len(text), **{f"{side}_pieces": files[side].num_pieces for side in SIDES}}
 
 
@@ -306,12 +306,3 @@ class _ArrayFile:
     def _write_header(self) -> None:
         header = {"descr": np.lib.format.dtype_to_descr(self._dtype), "fortran_order": False, "shape": (self._length,)}
         np.lib.format.write_array_header_1_0(self._file, header)
-
-
-def _write_text(path: Path, lines: list[str]) -> None:
-    path.write_bytes("".join(f"{line}\n" for line in lines).encode())
-
-
-def _read_text(path: Path) -> list[str]:
-    """Lines end with ``\\n`` alone; whatever else is in them was in the raw text."""
-    return path.read_bytes().decode().split("\n")[:-1]

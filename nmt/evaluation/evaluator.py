@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from nmt.config import MetricName
 from nmt.decoding.translator import Translation, Translator
-from nmt.evaluation.metrics import Score, bleu, bleu_lc_tok, chrf
-from nmt.files import write_json_atomic, write_text_atomic
+from nmt.evaluation.metrics import References, Score, score
+from nmt.files import file_hash, write_json_atomic, write_lines_atomic
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,29 +30,35 @@ class Evaluation:
 def evaluate(
     translator: Translator,
     sources: Sequence[str],
-    references: Sequence[str],
+    references: References,
+    metrics: Sequence[MetricName],
+    language: str,
     folder: Path | None = None,
-    lc_tok_language: str | None = None,
 ) -> Evaluation:
-    """BLEU and chrF of the translations of ``sources`` against raw ``references``; with a language, lower-cased tokenised BLEU too.
+    """Scores of the translations of ``sources`` into a language against one or more sets of raw references.
 
-    In ``folder`` it leaves ``sources.txt``, ``hypotheses.txt`` and ``references.txt``, whose lines end in ``\\n`` and nowhere else, and
-    ``scores.json``; ``sacrebleu references.txt -i hypotheses.txt -m bleu chrf`` gives the same scores.
+    In ``folder`` it leaves ``sources.txt``, ``hypotheses.txt`` and ``references.txt`` (of more sets ``references_2.txt``, ...), whose lines
+    end in ``\\n`` and nowhere else, and ``scores.json``; ``sacrebleu references.txt -i hypotheses.txt -m bleu chrf`` gives the same scores.
 
     Raises:
-        ValueError: there is no text, or not one reference for each source.
+        UserError: a metric needs a package that is not installed.
+        ValueError: there is no text, or not one reference of each set for each source.
     """
     start = time.perf_counter()
     translations = translator.translate(sources)
     elapsed_s = time.perf_counter() - start
     hypotheses = [translation.text for translation in translations]
-    scores = [bleu(hypotheses, references), chrf(hypotheses, references)]
-    if lc_tok_language:
-        scores.append(bleu_lc_tok(hypotheses, references, lc_tok_language))
+    scores = [score(metric, hypotheses, references, language) for metric in metrics]
     evaluation = Evaluation(scores, translations, elapsed_s)
     if folder:
-        _write(folder, evaluation, {"sources.txt": sources, "hypotheses.txt": hypotheses, "references.txt": references})
+        texts = {"sources.txt": sources, "hypotheses.txt": hypotheses}
+        _write(folder, evaluation, texts | dict(zip(reference_files(len(references)), references, strict=True)))
     return evaluation
+
+
+def reference_files(count: int) -> list[str]:
+    """The names of the files of so many sets of references."""
+    return ["references.txt", *(f"references_{number}.txt" for number in range(2, count + 1))]
 
 
 def _write(folder: Path, evaluation: Evaluation, files: dict[str, Sequence[str]]) -> None:
@@ -60,9 +66,8 @@ def _write(folder: Path, evaluation: Evaluation, files: dict[str, Sequence[str]]
     folder.mkdir(parents=True, exist_ok=True)
     hashes = {}
     for name, lines in files.items():
-        text = "".join(f"{line}\n" for line in lines)
-        write_text_atomic(folder / name, text)
-        hashes[name] = hashlib.sha256(text.encode()).hexdigest()
+        write_lines_atomic(folder / name, lines)
+        hashes[name] = file_hash(folder / name)
     report = {
         "scores": [asdict(score) for score in evaluation.scores],
         "num_lines": len(evaluation.translations),

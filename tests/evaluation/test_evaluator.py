@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from nmt.config import MetricName
 from nmt.decoding.translator import Translation, Translator
 from nmt.evaluation.evaluator import evaluate
 
@@ -35,6 +36,8 @@ HYPOTHESES = [
     "",
 ]
 
+METRICS = [MetricName.bleu, MetricName.chrf]
+
 
 class FixedTranslator(Translator):
     """Says what it was told to say."""
@@ -49,7 +52,7 @@ class FixedTranslator(Translator):
 
 @pytest.fixture
 def evaluation(tmp_path):
-    return evaluate(FixedTranslator(HYPOTHESES), SOURCES, REFERENCES, tmp_path / "a" / "test")
+    return evaluate(FixedTranslator(HYPOTHESES), SOURCES, [REFERENCES], METRICS, "de", tmp_path / "a" / "test")
 
 
 @pytest.fixture
@@ -92,7 +95,7 @@ def test_speed_counts_pieces_and_an_end_a_line(evaluation):
 def test_without_a_folder_nothing_is_written(tmp_path, monkeypatch, evaluation):
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.rglob("*"))
-    again = evaluate(FixedTranslator(HYPOTHESES), SOURCES, REFERENCES)
+    again = evaluate(FixedTranslator(HYPOTHESES), SOURCES, [REFERENCES], METRICS, "de")
     assert again.scores == evaluation.scores
     assert [t.text for t in again.translations] == HYPOTHESES
     assert sorted(tmp_path.rglob("*")) == before
@@ -100,4 +103,21 @@ def test_without_a_folder_nothing_is_written(tmp_path, monkeypatch, evaluation):
 
 def test_references_must_match_the_sources():
     with pytest.raises(ValueError, match="6 hypotheses and 5 references"):
-        evaluate(FixedTranslator(HYPOTHESES), SOURCES, REFERENCES[:-1])
+        evaluate(FixedTranslator(HYPOTHESES), SOURCES, [REFERENCES, REFERENCES[:-1]], METRICS, "de")
+
+
+def test_several_references_and_every_metric(tmp_path):
+    other = ["Ein Hund schläft.", *REFERENCES[1:]]
+    metrics = [metric for metric in MetricName if metric is not MetricName.bleu_lc_tok]
+    found = evaluate(FixedTranslator(HYPOTHESES), SOURCES, [REFERENCES, other], metrics, "de", tmp_path)
+    command = ["sacrebleu", "references.txt", "references_2.txt", "-i", "hypotheses.txt", "-w", "9", "-m"]
+    for names in (["bleu", "chrf", "ter"], ["chrf", "--chrf-word-order", "2"]):
+        result = subprocess.run(
+            [sys.executable, "-m", *command, *names], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        by_command = json.loads(result.stdout)
+        for score in by_command if isinstance(by_command, list) else [by_command]:
+            ours = next(s for s in found.scores if s.signature == score["signature"])
+            assert ours.value == pytest.approx(score["score"], abs=1e-8)
+    assert [score.name for score in found.scores] == ["bleu", "chrf", "chrfpp", "ter"]
+    assert all("nrefs:2" in score.signature for score in found.scores)

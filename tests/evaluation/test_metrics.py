@@ -6,8 +6,21 @@ import sys
 import pytest
 from sacrebleu.metrics.bleu import BLEU
 
+from nmt.config import MetricName
 from nmt.errors import UserError
-from nmt.evaluation.metrics import bleu, bleu_lc_tok, chrf
+from nmt.evaluation.metrics import score
+
+
+def bleu(hypotheses, references):
+    return score(MetricName.bleu, hypotheses, [references], "de")
+
+
+def chrf(hypotheses, references):
+    return score(MetricName.chrf, hypotheses, [references], "de")
+
+
+def bleu_lc_tok(hypotheses, references):
+    return score(MetricName.bleu_lc_tok, hypotheses, [references], "de")
 
 
 def test_bleu_is_the_formula_of_the_paper():
@@ -39,11 +52,11 @@ def test_signatures_say_what_was_done():
     assert "case:mixed|eff:yes|nc:6|nw:0|space:no|version:" in chrf(text, text).signature
 
 
-@pytest.mark.parametrize("score", [bleu, chrf])
+@pytest.mark.parametrize("metric", [bleu, chrf])
 @pytest.mark.parametrize(("hypotheses", "references"), [([], []), (["a"], []), (["a"], ["a", "b"])])
-def test_text_that_cannot_be_scored_is_refused(score, hypotheses, references):
+def test_text_that_cannot_be_scored_is_refused(metric, hypotheses, references):
     with pytest.raises(ValueError, match=f"{len(hypotheses)} hypotheses and {len(references)} references"):
-        score(hypotheses, references)
+        metric(hypotheses, references)
 
 
 def test_lc_tok_is_bleu_of_moses_tokens():
@@ -51,14 +64,14 @@ def test_lc_tok_is_bleu_of_moses_tokens():
     hypotheses = ["Ein Hund & „zwei“ Katzen schlafen, z.B. hier."]
     references = ['ein hund & "zwei" katzen schlafen, z.B. dort.']
     tokens = ['ein hund & " zwei " katzen schlafen , z.b. hier .', 'ein hund & " zwei " katzen schlafen , z.b. dort .']
-    score = bleu_lc_tok(hypotheses, references, "de")
-    assert score.value == pytest.approx(BLEU(tokenize="none").corpus_score(tokens[:1], [tokens[1:]]).score)
-    assert 0 < score.value < 100
-    assert score.name == "bleu_lc_tok"
-    assert "tok:none" in score.signature
+    found = bleu_lc_tok(hypotheses, references)
+    assert found.value == pytest.approx(BLEU(tokenize="none").corpus_score(tokens[:1], [tokens[1:]]).score)
+    assert 0 < found.value < 100
+    assert found.name == "bleu_lc_tok"
+    assert "tok:none" in found.signature
 
 
 def test_lc_tok_without_its_library_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "sacremoses", None)
     with pytest.raises(UserError, match=r"pip install 'nmt-trainer\[moses\]'"):
-        bleu_lc_tok(["a"], ["a"], "de")
+        bleu_lc_tok(["a"], ["a"])
