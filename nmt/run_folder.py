@@ -109,13 +109,18 @@ class RunFolder:
         """The settings that the run was made with.
 
         Raises:
-            RunError: there is no run here.
+            RunError: there is no run here, or its settings cannot be read.
         """
+        path = self.path / "config.yaml"
         try:
-            text = (self.path / "config.yaml").read_text(encoding="utf-8")
+            values = yaml.safe_load(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise RunError(f"{self.path} is no run: it has no config.yaml") from None
-        return from_dict(Config, yaml.safe_load(text))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise RunError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+        if not isinstance(values, dict):
+            raise RunError(f"{path} cannot be read: it holds no settings")
+        return from_dict(Config, values)
 
     def write_config(self, config: Config) -> None:
         write_text_atomic(self.path / "config.yaml", yaml.safe_dump(to_dict(config), sort_keys=False))
