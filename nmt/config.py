@@ -281,7 +281,7 @@ class TokenizerConfig:
     ``target_vocab_size`` is null. ``word`` leaves words whole, the rarest are unknown. ``byte_fallback`` writes what has no piece as
     bytes, so that nothing is unknown. With ``hard_limit`` false a text that has fewer pieces makes a smaller vocabulary. ``symbols`` are
     pieces of your own that are never cut; the tags of corpora are such. ``sampling_alpha`` has training text cut anew each time it is
-    read, see :meth:`nmt.data.tokenizer.Tokenizer.sample`; usual are 0.2 for unigram and 0.1 for BPE.
+    read, see :class:`nmt.data.subwords.Sampler`; usual are 0.2 for unigram and 0.1 for BPE.
     """
 
     kind: TokenizerKind = TokenizerKind.unigram

@@ -30,6 +30,7 @@ from nmt.data.reader import (
     tags,
 )
 from nmt.data.store import Store, store_exists, write_store
+from nmt.data.subwords import Sampler
 from nmt.data.tokenizer import Tokenizer, Tokenizers, learn_pieces
 from nmt.errors import ConfigError, DataError
 from nmt.files import file_hash
@@ -132,7 +133,7 @@ def learn_tokenizers(
 def measure_growth(tokenizer: Tokenizer, normalized: Sequence[str], alpha: float) -> float:
     """How many times as many pieces some lines have when the pieces are drawn, in the mean."""
     lines = normalized[:: max(1, len(normalized) // GROWTH_LINES)]
-    drawn = sum(map(len, tokenizer.sample(lines, alpha, seed=0)))
+    drawn = sum(map(len, Sampler(tokenizer, alpha)(lines, np.random.default_rng(0).random)))
     return drawn / max(1, sum(map(len, tokenizer.encode_normalized(lines))))
 
 

@@ -10,12 +10,13 @@ import numpy.typing as npt
 import torch
 
 from nmt.data.plan import Indices, Lengths
-from nmt.data.store import Store
+from nmt.data.store import SIDES, Store
+from nmt.data.subwords import Sampler
 from nmt.data.tokenizer import flat
 
 
 class SampledSplit:
-    """The training pairs of a store with other pieces each time (:meth:`nmt.data.tokenizer.Tokenizer.sample`).
+    """The training pairs of a store with other pieces each time (:class:`nmt.data.subwords.Sampler`).
 
     Which ones is drawn from torch's generator, so it is the same whenever that is seeded alike before a batch is made. Lengths are those
     of the undrawn pieces times the growth that was measured when the store was made, rounded up: the plan goes by them, so that it is
@@ -23,7 +24,8 @@ class SampledSplit:
     """
 
     def __init__(self, store: Store, alpha: float) -> None:
-        self._store, self._alpha = store, alpha
+        self._store = store
+        self._samplers = {side: Sampler(getattr(store.tokenizers, side), alpha) for side in SIDES}
         self._split = store.split("train")
 
     def __len__(self) -> int:
@@ -39,9 +41,7 @@ class SampledSplit:
 
     def gather(self, side: str, sentences: Indices) -> tuple[npt.NDArray[Any], Indices]:
         """The drawn ids of some sentences, one after the other (N,), and the length of each (B,)."""
-        seed = int(torch.randint(1 << 31, ()))
-        tokenizer = getattr(self._store.tokenizers, side)
-        rows = tokenizer.sample(self._split.lines(side, sentences), self._alpha, seed)
+        rows = self._samplers[side](self._split.lines(side, sentences), lambda count: torch.rand(count).numpy())
         return flat(rows, np.dtype(np.int32)), np.array([len(row) for row in rows])
 
     def _grown(self, lengths: Lengths, side: str) -> Lengths:

@@ -75,7 +75,7 @@ class Tokenizer:
         return int(self._processor.vocab_size())
 
     def has_piece(self, piece: str) -> bool:
-        return bool(self._processor.piece_to_id(piece) != UNK)
+        return self.piece_id(piece) != UNK
 
     @property
     def cuts_words_alone(self) -> bool:
@@ -93,16 +93,18 @@ class Tokenizer:
         """Ids of the pieces of each line, without BOS and EOS; an unknown character is UNK."""
         return self.encode_normalized([self.normalizer(line) for line in lines])
 
-    def sample(self, normalized: Sequence[str], alpha: float, seed: int) -> list[list[int]]:
-        """Ids of the pieces of lines that the normalizer has seen, with the pieces drawn: by the unigram model's probabilities to the power
-        of ``alpha`` (Kudo 2018, with all ways to cut a word in the draw), or, with BPE, each merge left out with the probability ``alpha``
-        (Provilkov et al. 2020). The same seed gives the same pieces.
-        """
-        spm.set_random_generator_seed(seed)
-        ids: list[list[int]] = self._processor.encode(
-            list(normalized), enable_sampling=True, alpha=alpha, nbest_size=-1, num_threads=1
-        )
-        return ids
+    def best_ways(self, word: str, count: int) -> list[list[int]]:
+        """The ids of the best ways to cut a word, at most ``count``, best first; for unigram models."""
+        ways: list[list[int]] = self._processor.nbest_encode(word, nbest_size=count)
+        return ways
+
+    def piece_id(self, piece: str) -> int:
+        """The id of a piece, UNK where there is none such."""
+        return int(self._processor.piece_to_id(piece))
+
+    def score(self, piece_id: int) -> float:
+        """How good a piece is beside others: its log-probability in a unigram model, minus its rank with BPE."""
+        return float(self._processor.get_score(piece_id))
 
     def encode_normalized(self, normalized: Sequence[str]) -> list[list[int]]:
         """:meth:`encode` of lines that the normalizer has seen."""

@@ -1,6 +1,5 @@
 import io
 from functools import lru_cache
-from random import Random
 
 import numpy as np
 import pytest
@@ -185,27 +184,6 @@ def test_own_symbols_are_never_cut():
     assert pieces.count("<2de>") == pieces.count("<b>") == 1
     assert tokenizer.has_piece("<2de>")
     assert not tokenizer.has_piece("<2fr>")
-
-
-@pytest.mark.parametrize("kind", SUBWORDS, ids=lambda kind: kind.name)
-def test_drawn_pieces_spell_the_text_and_follow_the_seed(kind):
-    random = Random(1)
-    words = ["".join(random.choices(["ba", "kel", "lim", "mo", "nu", "sat"], k=3)) for _ in range(60)]
-    lines = [" ".join(random.choices(words, k=7)) for _ in range(60)]
-    tokenizer = train(kind, 70, lines)
-    drawn = [tokenizer.sample(lines, 0.3, seed) for seed in (7, 7, 8)]
-    assert drawn[0] == drawn[1] != drawn[2]
-    assert drawn[0] != tokenizer.encode(lines)
-    assert tokenizer.decode(drawn[2]) == lines
-    assert tokenizer.sample(lines[:4], 0.3, 7) == drawn[0][:4]
-
-
-def test_bpe_leaves_out_as_many_merges_as_it_is_told():
-    """Provilkov et al. 2020: with no merge left out it is BPE, with all of them left out there are characters."""
-    tokenizer = trained()
-    assert tokenizer.sample(LINES, 1e-9, 1) == tokenizer.encode(LINES)
-    single = [list("\u2581" + line.replace(" ", "\u2581")) for line in LINES]
-    assert [tokenizer.pieces(row) for row in tokenizer.sample(LINES, 1 - 1e-9, 1)] == single
 
 
 def test_joint_and_separate_vocabularies_are_written_and_read(tmp_path):
