@@ -295,6 +295,9 @@ def child(config: Config, rank: int, processes: int, port: int, output: Path, ba
         except RunFailure as error:
             print(f"process {rank}: FAILED {error}", file=file)
             return 1
+        except KeyboardInterrupt:
+            print(f"process {rank}: interrupted", file=file)
+            return 130
         except BaseException:
             import traceback
 

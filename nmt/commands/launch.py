@@ -8,6 +8,7 @@ import importlib
 import logging
 import os
 import re
+import signal
 import sys
 import typing
 from collections.abc import Iterator
@@ -62,6 +63,9 @@ def launch(command: str, conf: Path) -> int:
         except RunFailure as error:
             print(f"FAILED {error}", file=sys.stderr)
             status = max(status, 1)
+        except KeyboardInterrupt:  # where there is nothing to be saved
+            print(f"nmt {command}: interrupted", file=sys.stderr)
+            status = 128 + signal.SIGINT
 
     name = "config" if schema is Config else command
     try:
