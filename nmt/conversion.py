@@ -39,6 +39,14 @@ def _plain(value: Any) -> Any:
     return value.name if isinstance(value, Enum) else value
 
 
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested dictionary as one of ``outer.inner`` keys."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return found
+
+
 def from_dict(cls: type[T], values: Mapping[str, Any], path: str = "") -> T:
     """The configuration that a plain dictionary describes; the inverse of :func:`to_dict`.
 

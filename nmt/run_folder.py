@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 
 from nmt import distributed
 from nmt.config import Config, Precision, ScheduleKind, Weights
-from nmt.conversion import from_dict, to_dict
+from nmt.conversion import flat, from_dict, to_dict
 from nmt.data.reader import normalizers
 from nmt.data.store import Store
 from nmt.data.tokenizer import Tokenizers
@@ -240,7 +240,7 @@ def _agree(folder: RunFolder, new: Config) -> Config:
     old, path = folder.config(), folder.path
     if new.precision is Precision.auto:
         new = replace(new, precision=old.precision)
-    before, now = _flat(to_dict(old)), _flat(to_dict(new))
+    before, now = flat(to_dict(old)), flat(to_dict(new))
     changed = [
         f"`{key}` was {before.get(key)} and is now {now.get(key)}"
         for key in sorted(before.keys() | now.keys())
@@ -258,10 +258,3 @@ def _agree(folder: RunFolder, new: Config) -> Config:
             "Give the run another `name`, or fresh=true to move the old one aside"
         )
     return new
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return flat

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import shutil
 import sys
 import time
 from collections.abc import Mapping
@@ -21,6 +22,26 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
 log = logging.getLogger(__name__)
+
+
+LAYOUT = {
+    "overview": {
+        "loss": ["Multiline", ["train/nll", "dev/nll"]],
+        "translation": ["Multiline", ["dev/bleu", "dev/chrf"]],
+        "speed, target tokens a second": ["Multiline", ["train/tokens_per_s"]],
+        "alignment error rate": ["Multiline", ["dev/aer"]],
+    },
+    "training": {
+        "learning rate": ["Multiline", ["train/learning_rate"]],
+        "gradient norm": ["Multiline", ["train/gradient_norm"]],
+        "share of clipped and of skipped updates": ["Multiline", ["train/clipped_updates", "train/skipped_updates"]],
+        "shares of real positions, of waiting for data, of the peak": [
+            "Multiline",
+            ["train/real_positions", "train/data_wait", "train/mfu"],
+        ],
+    },
+}
+"""What TensorBoard's page of custom scalars shows side by side."""
 
 
 class Tracker:
@@ -44,6 +65,8 @@ class Tracker:
             from torch.utils.tensorboard import SummaryWriter
 
             self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=resume_step + 1)
+            if not resume_step:
+                self._writer.add_custom_scalars(LAYOUT)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Measurements after a step; in the file, numbers that are not finite are null."""
@@ -74,6 +97,24 @@ class Tracker:
             self._file.close()
         if self._writer:
             self._writer.close()
+
+
+def write_hyperparameters(folder: Path, settings: Mapping[str, Any], scores: Mapping[str, float], step: int) -> None:
+    """A row for TensorBoard's page of hyper-parameters: the settings of a finished run, and what came of them.
+
+    In a folder of its own, so that it can be written anew.
+    """
+    from torch.utils.tensorboard import SummaryWriter
+    from torch.utils.tensorboard.summary import hparams
+
+    known = {name: value if isinstance(value, bool | int | float | str) else str(value) for name, value in settings.items()}
+    path = folder / "tensorboard" / "final"
+    shutil.rmtree(path, ignore_errors=True)
+    with SummaryWriter(str(path)) as writer:
+        for summary in hparams(known, {f"test/{name}": 0.0 for name in scores}):
+            writer.file_writer.add_summary(summary)
+        for name, value in scores.items():
+            writer.add_scalar(f"test/{name}", value, step)
 
 
 class Progress:

@@ -7,10 +7,11 @@ import math
 import numpy as np
 import torch
 
-from nmt.alignment.aligner import align
+from nmt.alignment.aligner import Alignment, align, score_alignments
 from nmt.alignment.heatmap import heatmap_figure
 from nmt.config import Config, MetricName
 from nmt.data.batching import make_batch
+from nmt.data.links import parse_links
 from nmt.data.plan import length_buckets
 from nmt.data.reader import languages
 from nmt.data.store import Split
@@ -32,13 +33,17 @@ class Validation:
         self.objective, self.translator, self.split, self.tracker, self.config = objective, translator, split, tracker, config
 
     def __call__(self, step: int) -> dict[str, float]:
-        """Unsmoothed nll in nats a token, its perplexity, and BLEU and chrF of beam-search translations against raw references."""
+        """Unsmoothed nll in nats a token, its perplexity, BLEU and chrF of beam-search translations against raw references, and, where
+        gold links are known, the alignment error rate of the attention over the references."""
         nll = dev_nll(self.objective, self.split, self.config, self.translator.device)
         evaluation = evaluate(
             self.translator, self.split.source_lines, [self.split.target_lines], METRICS, languages(self.config.data)[1]
         )
         self._show(step, [translation.text for translation in evaluation.translations[: self.config.tracking.num_samples]])
         scores = {f"dev_{score.name}": score.value for score in evaluation.scores}
+        if links := self.split.links:
+            alignments = self._align(self.split.source_lines, self.split.target_lines)
+            scores["dev_aer"] = score_alignments(alignments, [parse_links(line) for line in links])["sure_and_possible"].aer
         return {"dev_nll": nll, "dev_perplexity": math.exp(min(nll, 700.0)), **scores}
 
     def _show(self, step: int, hypotheses: list[str]) -> None:
@@ -54,18 +59,21 @@ class Validation:
                 for source, reference, hypothesis in rows
             ),
         )
-        alignments = align(
-            self.objective.model,
-            self.translator.tokenizers,
-            sources,
-            references,
-            self.config.alignment,
-            self.translator.device,
-            self.translator.precision,
-        )
-        for i, alignment in enumerate(alignments):
+        for i, alignment in enumerate(self._align(sources, references)):
             if alignment.links:
                 self.tracker.figure(step, f"attention/{i}", heatmap_figure(alignment))
+
+    def _align(self, sources: list[str], targets: list[str]) -> list[Alignment]:
+        translator = self.translator
+        return align(
+            self.objective.model,
+            translator.tokenizers,
+            sources,
+            targets,
+            self.config.alignment,
+            translator.device,
+            translator.precision,
+        )
 
 
 def dev_nll(objective: Objective, split: Split, config: Config, device: torch.device) -> float:

@@ -15,7 +15,7 @@ from nmt import tracking
 from nmt.config import ProgressStyle, TrackingConfig
 from nmt.files import read_json_lines, write_bytes_atomic, write_json_atomic
 from nmt.text import format_time, printable
-from nmt.tracking import Progress, Tracker
+from nmt.tracking import Progress, Tracker, write_hyperparameters
 
 
 def points(folder, name="train/loss"):
@@ -176,3 +176,22 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
         write_bytes_atomic(path, b"half")
     assert [found.name for found in tmp_path.iterdir()] == ["status.json"]
     assert json.loads(path.read_text(encoding="utf-8"))["Straße"][0] == 1
+
+
+def test_tensorboard_opens_on_an_overview_and_has_settings_with_their_scores(tmp_path):
+    tracker = Tracker(tmp_path, TrackingConfig(), 0)
+    tracker.scalars(3, {"train/nll": 1.5})
+    tracker.close()
+    for bleu in (30.0, 31.0):  # a run that was given another limit and finished again
+        write_hyperparameters(tmp_path, {"optim.learning_rate": 0.1, "train.patience": None}, {"bleu": bleu}, 3)
+    accumulator = EventAccumulator(str(tmp_path / "tensorboard"))
+    accumulator.Reload()
+    assert accumulator.Tags()["tensors"] == ["custom_scalars__config__"]
+    content = accumulator.Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0]
+    assert all(tag in content for tag in (b"train/nll", b"dev/bleu", b"train/tokens_per_s", b"dev/aer"))
+    assert points(tmp_path, "train/nll") == [(3, 1.5)]
+    accumulator = EventAccumulator(str(tmp_path / "tensorboard/final"))
+    accumulator.Reload()
+    assert [(event.step, event.value) for event in accumulator.Scalars("test/bleu")] == [(3, 31.0)]
+    plugins = accumulator.summary_metadata
+    assert any("hparams" in data.plugin_data.plugin_name for data in plugins.values())

@@ -10,6 +10,7 @@ from nmt.alignment.report import Sample, read_run, write_report
 from nmt.commands.align import align_text
 from nmt.commands.train import train
 from nmt.config import Config
+from nmt.conversion import flat, to_dict
 from nmt.data.links import parse_links
 from nmt.data.pairs import ParallelText
 from nmt.data.prepare import prepare
@@ -19,6 +20,7 @@ from nmt.evaluation.evaluator import evaluate
 from nmt.hardware import resolve_device
 from nmt.run_folder import RunFolder, limits, load_run, own
 from nmt.text import format_time
+from nmt.tracking import write_hyperparameters
 
 
 def main(config: Config) -> int:
@@ -57,6 +59,8 @@ def measure(folder: RunFolder, config: Config, text: ParallelText) -> None:
         scores["aer"] = round(alignment_scores["sure_and_possible"].aer, 4)
         scores["aer_sure"] = round(alignment_scores["sure_only"].aer, 4)
     folder.update_status(scores=scores, signatures={score.name: score.signature for score in evaluation.scores})
+    if config.tracking.tensorboard:
+        write_hyperparameters(folder.path, flat(to_dict(config)), scores, folder.status["step"])
     samples = [
         Sample(
             text.sources[i],

@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nmt.config import TokenizerKind
-from nmt.data.tokenizer import MAX_KNOWN_WORDS, UNK, WORD_START, Tokenizer
+from nmt.data.normalization import WORD_START
+from nmt.data.tokenizer import MAX_KNOWN_WORDS, UNK, Tokenizer
 
 NUM_WAYS = 64
 """Ways to cut a word that are drawn among."""

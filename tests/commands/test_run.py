@@ -219,7 +219,7 @@ def test_a_signal_stops_with_a_checkpoint_and_the_same_command_goes_on(run_confi
     config = run_config(model, train=replace(LIMITS, max_steps=100_000, validate_every=50_000))
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(to_dict(config)))
     code = (
-        "import sys, yaml; from nmt.config import Config, from_dict; from nmt.commands import train; "
+        "import sys, yaml; from nmt.config import Config; from nmt.conversion import from_dict; from nmt.commands import train; "
         f"sys.exit(train.main(from_dict(Config, yaml.safe_load(open({str(tmp_path / 'config.yaml')!r})))))"
     )
     process = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "OMP_NUM_THREADS": "1"})
