@@ -187,7 +187,7 @@ class CleaningConfig:
 class DataConfig:
     """``direction`` is ``SOURCE-TARGET``, two languages; where the text has them the other way round, it is turned.
 
-    ``processes`` work on much text at a time; null takes as many as there are cores.
+    ``processes`` work on much text at a time; null takes as many as there are cores. ``licence`` is that of the text, for the record.
     """
 
     kind: DataKind
@@ -196,6 +196,7 @@ class DataConfig:
     direction: str | None = None
     store_dir: str = "outputs/store"
     processes: int | None = None
+    licence: str | None = None
     normalization: NormalizationConfig = field(default_factory=NormalizationConfig)
     cleaning: CleaningConfig = field(default_factory=CleaningConfig)
 
@@ -205,6 +206,7 @@ class BuiltinDataConfig(DataConfig):
     """The built-in English-German corpus; sizes are numbers of sentence pairs."""
 
     kind: DataKind = DataKind.builtin
+    licence: str | None = "Apache-2.0"
     train_size: int = 60_000
     dev_size: int = 1_000
     test_size: int = 1_000

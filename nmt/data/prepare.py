@@ -53,6 +53,7 @@ NOT_DESCRIBED = {
     "store_dir",
     "processes",
     "weight",
+    "licence",
     "source_language",
     "target_language",
 }
@@ -91,7 +92,13 @@ def prepare(data: DataConfig, tokenizer: TokenizerConfig, seed: int) -> Store:
         if store_key(data, tokenizer, seed, hub) != key:  # files were gone through several times since they were hashed
             raise DataError("the input changed while it was prepared; prepare it again")
 
-    meta = {"languages": list(languages(data)), "corpora": train.sizes, "growth": growth, "cleaning": report_dict(report)}
+    meta = {
+        "languages": list(languages(data)),
+        "inputs": input_hashes(data, hub),
+        "corpora": train.sizes,
+        "growth": growth,
+        "cleaning": report_dict(report),
+    }
     keep_text = tokenizer.sampling_alpha is not None
     write_store(path, corpus, tokenizers, meta, keep_train_text=keep_text, processes=data.processes, check_input=check_input)
     log.info("data: made the store %s", path)
@@ -160,7 +167,7 @@ def store_key(data: DataConfig, tokenizer: TokenizerConfig, seed: int, corpus: C
     """The first 16 digits of a SHA-256 over input, settings and format; the seed counts where dev or test are split off with it."""
     described = {
         "format": FORMAT,
-        "inputs": _corpus_hash(corpus) if corpus else _input_hashes(data),
+        "inputs": input_hashes(data, corpus),
         "data": _described(to_dict(data)),
         "tokenizer": {**to_dict(tokenizer), **_model_hashes(tokenizer)},
         "languages": languages(data),
@@ -191,14 +198,17 @@ def _model_hashes(tokenizer: TokenizerConfig) -> dict[str, str]:
     return {name: file_hash(Path(path)) for name, path in paths.items() if path and Path(path).exists()}
 
 
-def _input_hashes(data: DataConfig) -> dict[str, Any]:
-    """SHA-256 of each input file by setting; of the built-in corpus, its grammar and lexicon are the input."""
+def input_hashes(data: DataConfig, corpus: Corpus | None = None) -> dict[str, str]:
+    """SHA-256 of each input file by setting, or of the text of each split of a corpus from the hub; of the built-in corpus, its grammar and
+    lexicon are the input."""
+    if corpus:
+        return {name: _pairs_hash(pairs) for name, pairs in corpus.items()}
     if isinstance(data, BuiltinDataConfig):
         grammar = Path(__file__).with_name("grammar")
         paths = {str(path.relative_to(grammar)): path for path in grammar.rglob("*") if path.suffix in (".py", ".tsv")}
     else:
         assert isinstance(data, FilesDataConfig)
-        described = {f"corpora.{name}": part for name, part in corpora(data).items()} | held_out(data)
+        described = {f"corpora.{name}" if data.corpora else name: part for name, part in corpora(data).items()} | held_out(data)
         named = {
             f"{name}.{side}": getattr(part, side) for name, part in described.items() for side in ("source", "target", "bitext")
         }
@@ -208,10 +218,6 @@ def _input_hashes(data: DataConfig) -> dict[str, Any]:
         }
     with ThreadPoolExecutor() as pool:  # hashing leaves Python free: two cores take half as long
         return dict(zip(paths, pool.map(file_hash, paths.values()), strict=True))
-
-
-def _corpus_hash(corpus: Corpus) -> dict[str, str]:
-    return {name: _pairs_hash(pairs) for name, pairs in corpus.items()}
 
 
 def _pairs_hash(pairs: Pairs) -> str:

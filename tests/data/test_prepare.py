@@ -1,6 +1,8 @@
+import hashlib
 import json
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -94,6 +96,15 @@ def test_every_setting_that_matters_has_a_store_of_its_own(data, change):
     assert store_key(replace(data, **change), TOKENIZER, 1) != store_key(data, TOKENIZER, 1)
     assert store_key(data, replace(TOKENIZER, vocab_size=61), 1) != store_key(data, TOKENIZER, 1)
     assert store_key(data, TOKENIZER, 2) != store_key(data, TOKENIZER, 1)
+
+
+def test_a_store_says_what_it_was_made_of(data):
+    store = prepare(replace(data, licence="CC0"), TOKENIZER, seed=1)
+    digests = {
+        f"train.{side}": hashlib.sha256(Path(getattr(data, side)).read_bytes()).hexdigest() for side in ("source", "target")
+    }
+    assert store.meta["inputs"] == digests
+    assert store.path == prepare(data, TOKENIZER, seed=1).path
 
 
 def test_where_things_lie_does_not_matter(data, tmp_path):
