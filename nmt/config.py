@@ -62,6 +62,14 @@ class Overlap(Enum):
     side = "side"
 
 
+class Difficulty(Enum):
+    """How much of the word order the sentences of the built-in corpus change: none, all kinds of it, or much of it throughout."""
+
+    monotone = "monotone"
+    mixed = "mixed"
+    reordered = "reordered"
+
+
 class ModelKind(Enum):
     bahdanau = "bahdanau"
     luong = "luong"
@@ -203,13 +211,14 @@ class DataConfig:
 
 @dataclass(kw_only=True, slots=True)
 class BuiltinDataConfig(DataConfig):
-    """The built-in English-German corpus; sizes are numbers of sentence pairs."""
+    """The built-in English-German corpus; sizes are numbers of sentence pairs, ``difficulty`` is about their word order."""
 
     kind: DataKind = DataKind.builtin
     licence: str | None = "Apache-2.0"
     train_size: int = 60_000
     dev_size: int = 1_000
     test_size: int = 1_000
+    difficulty: Difficulty = Difficulty.mixed
 
 
 @dataclass(kw_only=True, slots=True)

@@ -58,9 +58,10 @@ def _generate(config: BuiltinDataConfig) -> Corpus:
     sizes = {"train": config.train_size, "dev": config.dev_size, "test": config.test_size}
     for name, size in sizes.items():
         check_size(name, size)
+    splits = generate(config.train_size, config.dev_size, config.test_size, difficulty=config.difficulty)
     return {
         name: ParallelText([e.source for e in examples], [e.target for e in examples], [e.links for e in examples])
-        for name, examples in generate(*sizes.values()).items()
+        for name, examples in splits.items()
     }
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from nmt.alignment.links import alignment_scores, argmax_links, mutual_links, read_links, word_weights
 from nmt.config import LinkMethod
-from nmt.data.links import Links, check_links, format_links, parse_links
+from nmt.data.links import Links, check_links, format_links, parse_links, swap_links
 from nmt.errors import DataError
 
 
@@ -29,6 +29,13 @@ def test_what_is_no_link_is_refused(word):
 def test_links_are_written_in_the_order_of_numbers():
     assert format_links({(10, 0), (2, 11), (2, 3)}) == "2-3 2-11 10-0"
     assert parse_links(format_links({(10, 0), (2, 11)})).sure == {(10, 0), (2, 11)}
+
+
+def test_swapped_links_are_read_from_the_other_side():
+    line = "0-3 1p0 10-0 10p4"
+    assert swap_links(line) == "3-0 0p1 0-10 4p10"
+    assert parse_links(swap_links(line)).possible == {(t, s) for s, t in parse_links(line).possible}
+    assert swap_links("") == ""
 
 
 @pytest.mark.parametrize(

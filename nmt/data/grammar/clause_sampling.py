@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from nmt.data.grammar import english
-from nmt.data.grammar.clauses import Clause, Modal, Tense
+from nmt.data.grammar.clauses import Clause, Modal, Order, Role, Tense
 from nmt.data.grammar.german import Person
-from nmt.data.grammar.lexicon import Classes, Verb
-from nmt.data.grammar.phrases import Nominal, NounPhrase, Pronoun, RelativePronoun, pronoun
+from nmt.data.grammar.lexicon import Adjective, Classes, Verb
+from nmt.data.grammar.phrases import Nominal, NounPhrase, Pronoun, RelativePronoun, exchangeable, pronoun
 from nmt.data.grammar.sampling import EVENTS, HUMAN, NOTHING, PERSONAL, NothingFits, Sampler
-from nmt.data.grammar.words import Phrase, fixed_phrase
+from nmt.data.grammar.words import COMMA, Phrase, fixed_phrase
 
 FORBIDDEN_FLAGS = {
     Tense.PRESENT: NOTHING,
@@ -25,6 +25,14 @@ SEX_PRONOUNS = {"m": "he", "f": "she"}
 
 
 def anything(verb: Verb) -> bool:
+    return True
+
+
+def eventful(verb: Verb) -> bool:
+    return "state" not in verb.flags
+
+
+def any_adjective(adjective: Adjective) -> bool:
     return True
 
 
@@ -65,7 +73,7 @@ def add_complements(sampler: Sampler, clause: Clause) -> None:
     verb = clause.verb
     if verb.frame == "goal":
         clause.goal = sampler.destination(verb.object)
-    elif verb.frame in ("object", "recipient", "placement", "possession"):
+    elif verb.frame in ("object", "recipient", "placement", "possession") or (verb.idiom and verb.object):
         clause.object = sample_object(sampler, clause, verb.object)
     if verb.frame == "recipient":
         clause.recipient = sample_recipient(sampler, clause)
@@ -80,7 +88,7 @@ def add_complements(sampler: Sampler, clause: Clause) -> None:
 def sample_object(sampler: Sampler, clause: Clause, classes: Classes) -> Nominal:
     """The object; a negated clause has an indefinite one only where "kein" can negate it."""
     if "human" in classes and sampler.chance(0.2):
-        return other_person(sampler, clause.subject)
+        return other_person(sampler, clause.subject, clause.verb.case)
     if not clause.negated:
         return sampler.noun_phrase(classes)
     if clause.verb.case == "acc" and not clause.verb.prepositions[1] and sampler.chance(0.5):
@@ -88,32 +96,34 @@ def sample_object(sampler: Sampler, clause: Clause, classes: Classes) -> Nominal
         if not phrase.definite and not phrase.determiner.english_plural:
             phrase.negation = clause.negation_tie
             return phrase
-        clause.negated = phrase.definite
+        if not phrase.definite:
+            raise NothingFits
         return phrase
     return sampler.noun_phrase(classes, definite=True)
 
 
 def sample_recipient(sampler: Sampler, clause: Clause) -> Nominal:
     if sampler.chance(0.3):
-        return other_person(sampler, clause.subject)
+        return other_person(sampler, clause.subject, "dat")
     return sampler.noun_phrase(HUMAN, definite=True, plain=True)
 
 
-def other_person(sampler: Sampler, subject: Nominal) -> Pronoun:
-    """A personal pronoun that is not about the speaker or the hearer again."""
-    taken = {"I", "we"} if isinstance(subject, Pronoun) and subject.english_subject in ("I", "we") else set()
-    taken |= {subject.english_subject} if isinstance(subject, Pronoun) else set()
+def other_person(sampler: Sampler, subject: Nominal, case: str) -> Pronoun:
+    """A personal pronoun that is not about the speaker or the hearer again; no "them" in the accusative, which is "sie" like "her"."""
+    taken = {"they"} if case == "acc" else set()
+    if isinstance(subject, Pronoun):
+        taken |= {"I", "we"} if subject.english_object in ("me", "us") else {subject.english_subject}
     return pronoun(sampler.choice([name for name in PERSONAL if name not in taken]))
 
 
 def add_adjuncts(sampler: Sampler, clause: Clause) -> None:
-    """Time or frequency, manner and place, where verb and tense allow them."""
+    """Time or frequency, manner and place, where verb and tense allow them; a time always tells a progressive present in German."""
     if "state" in clause.verb.flags:
         return
     tense = Tense.FUTURE if clause.modal and clause.tense is Tense.PRESENT else clause.tense
     if sampler.chance(0.3) and not clause.negated and not clause.modal:
         clause.frequency = sampler.adverbial("frequency", tense)
-    if clause.frequency is None and sampler.chance(0.65):
+    if clause.frequency is None and (tense is Tense.PROGRESSIVE or sampler.chance(0.65)):
         clause.time = sampler.adverbial("time", tense)
     if not clause.negated and sampler.chance(0.35):
         clause.manner = sample_manner(sampler, clause.verb)
@@ -138,18 +148,44 @@ def same_person(subject: Nominal) -> Pronoun | None:
     return pronoun(name) if name and subject.determiner.english != "every" else None
 
 
-DEGREES = (("", ""), ("very ", "sehr "), ("too ", "zu "))
+DEGREES = (("", ""), ("very", "sehr"), ("too", "zu"))
 
 
-def sample_state(sampler: Sampler, subject: Nominal, tense: Tense, classes: Classes, use: str = "predicate") -> Clause:
-    """What something of ``classes`` is like: a clause with "be"."""
+def sample_state(
+    sampler: Sampler,
+    subject: Nominal,
+    tense: Tense,
+    classes: Classes,
+    use: str = "predicate",
+    *,
+    fits: Callable[[Adjective], bool] = any_adjective,
+) -> Clause:
+    """What something of ``classes`` is like: a clause with "be" and an adjective that ``fits``."""
     fitting = sampler.fitting(
         (use, classes), sampler.lexicon.adjectives, lambda entry: use in entry.uses and not entry.classes.isdisjoint(classes)
     )
     said = [description.adjective for description in subject.descriptions] if isinstance(subject, NounPhrase) else []
-    adjective = sampler.choice([entry for entry in fitting if entry not in said])
-    degree = sampler.choice(DEGREES if "excess" in adjective.uses else DEGREES[:2])
-    num_words = 2 if degree[0] else 1
-    links = [(i, i, True) for i in range(num_words)]
-    predicate = fixed_phrase(degree[0] + adjective.english, degree[1] + adjective.german, links)
+    taken = {english for adjective in said for english in (adjective.english, *adjective.opposites)}
+    adjective = sampler.choice([entry for entry in fitting if entry.english not in taken and fits(entry)])
+    english, german = sampler.choice(DEGREES if "excess" in adjective.uses else DEGREES[:2])
+    predicate = fixed_phrase(f"{english} {adjective.english}", f"{german} {adjective.german}")
     return Clause(subject, sampler.copula, tense, predicate=predicate)
+
+
+def attach(phrase: NounPhrase, clause: Clause, front: Role) -> None:
+    """Makes ``clause`` the relative clause of ``phrase``; German has commas around it.
+
+    Raises:
+        NothingFits: the German would not tell who does what to whom.
+    """
+    if reversible(clause):
+        raise NothingFits
+    phrase.modifier = Phrase(clause.english(front), [COMMA, *clause.german(Order.LAST, front), COMMA])
+
+
+def reversible(clause: Clause) -> bool:
+    """Whether subject and object of a German relative clause could be either: "die Frau, die das Mädchen kennt"."""
+    subject, other, verb = clause.subject, clause.object, clause.verb
+    if other is None or verb.case != "acc" or verb.prepositions[1]:
+        return False
+    return classes_of(subject) & classes_of(other) >= HUMAN and exchangeable(subject, other)

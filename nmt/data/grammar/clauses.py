@@ -3,12 +3,12 @@
 German: the finite verb is second (a statement, with any one phrase before it), first (a question, or after a clause that is itself
 the first phrase) or last (a subordinate clause); what else belongs to the verb closes the clause. English: subject, verb, objects,
 manner, place, time, with the finite auxiliary before the subject in a question. Forms correspond one to one: simple past to preterite,
-present perfect to perfect, "will" to "werden", simple and progressive present to the present.
+present perfect to perfect, "will" to "werden", "be done" to "getan werden", simple and progressive present to the present.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from nmt.data.grammar import english, german
@@ -47,14 +47,16 @@ class Tense(Enum):
     PAST = "past"
     PERFECT = "perfect"
     FUTURE = "future"
+    UNREAL = "unreal"
+    """What is only imagined: the present subjunctive, which the corpus has of "be" alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Modal:
-    """A modal verb in one tense.
+    """A modal verb, or another that an infinitive completes, in one tense.
 
     ``particle``: the English one is an ordinary verb with "to", which no question of the corpus has. ``negatable``: both languages
-    negate the same of it ("must not" is no "muss nicht").
+    negate the same of it ("must not" is no "muss nicht"). ``volition``: its subject is a person who acts, so it has no passive.
     """
 
     english: Paradigm
@@ -62,19 +64,24 @@ class Modal:
     tense: Tense
     particle: bool = False
     negatable: bool = False
+    volition: bool = False
 
 
 MODALS: tuple[Modal, ...] = (
     Modal(("can",) * 4, german.PRESENT["können"], Tense.PRESENT, negatable=True),
     Modal(("must",) * 4, german.PRESENT["müssen"], Tense.PRESENT),
     Modal(("should",) * 4, preterite_paradigm("sollte"), Tense.PRESENT, negatable=True),
-    Modal(("want", "want", "wants", "want"), german.PRESENT["wollen"], Tense.PRESENT, particle=True),
+    Modal(("want", "want", "wants", "want"), german.PRESENT["wollen"], Tense.PRESENT, particle=True, volition=True),
     Modal(("could",) * 4, preterite_paradigm("konnte"), Tense.PAST, negatable=True),
     Modal(("had",) * 4, preterite_paradigm("musste"), Tense.PAST, particle=True),
-    Modal(("wanted",) * 4, preterite_paradigm("wollte"), Tense.PAST, particle=True),
+    Modal(("wanted",) * 4, preterite_paradigm("wollte"), Tense.PAST, particle=True, volition=True),
 )
 HABEN, SEIN, WERDEN = (german.PRESENT[verb] for verb in ("haben", "sein", "werden"))
-WURDE = preterite_paradigm("wurde")
+WURDE, WÄRE = preterite_paradigm("wurde"), preterite_paradigm("wäre")
+WOULD = Modal(("would",) * 4, preterite_paradigm("würde"), Tense.PRESENT)
+"""For what would happen if something else were the case."""
+LET = Modal(("let",) * 4, ("lass",) * 4, Tense.PRESENT)
+"""For what is proposed: its subject is "us", which follows it in both languages."""
 CASES = {"acc": Case.ACCUSATIVE, "dat": Case.DATIVE}
 
 
@@ -102,6 +109,7 @@ class Clause:
     predicate: Phrase | None = None
     verb_tie: Tie = field(default_factory=Tie)
     auxiliary_tie: Tie = field(default_factory=Tie)
+    passive_tie: Tie = field(default_factory=Tie)
     particle_tie: Tie = field(default_factory=Tie)
     preposition_tie: Tie = field(default_factory=Tie)
     negation_tie: Tie = field(default_factory=Tie)
@@ -147,9 +155,9 @@ class Clause:
         del fields[Role.SUBJECT]
         words = joined(fields)
         if self.verb.prefix:
-            sure = (self.verb_tie, self.particle_tie)
-            return [*words, Word(f"{self.verb.prefix}zu{self.verb.german}", sure, (to,))]
-        return [*words, Word("zu", (to,)), Word(self.verb.german, (self.verb_tie,))]
+            verb = _german_verb(self, f"{self.verb.prefix}zu{self.verb.german}", whole=True)
+            return [*words, replace(verb, possible=(*verb.possible, to))]
+        return [*words, Word("zu", (to,)), _german_verb(self, self.verb.german)]
 
 
 def joined(fields: dict[Role, Words]) -> Words:
@@ -158,47 +166,68 @@ def joined(fields: dict[Role, Words]) -> Words:
 
 def english_verbs(clause: Clause, *, support: bool) -> tuple[Word, Words]:
     """The finite verb and what follows it of the verb group; ``support`` asks for "do" where there is no auxiliary."""
-    person, verb = clause.subject.person, clause.verb
-    main, auxiliary = (clause.verb_tie,), (clause.auxiliary_tie,)
-    base, _ = english.split_particle(verb)
+    person, tense, verb = clause.subject.person, clause.tense, clause.verb
+    main, auxiliary, passive = (clause.verb_tie,), (clause.auxiliary_tie,), (clause.passive_tie,)
+    base = Word(english.split_particle(verb)[0], main)
+    done = Word(english.participle(verb), main)
+    infinitive = [Word("be", passive), done] if clause.passive else [base]
     if clause.modal:
-        particle = [Word("to", (), main)] if clause.modal.particle else []
-        return Word(clause.modal.english[person], auxiliary), [*particle, Word(base, main)]
-    if clause.tense is Tense.FUTURE:
-        return Word("will", auxiliary), [Word(base, main)]
-    if clause.tense is Tense.PERFECT:
-        return Word(english.HAVE[person], auxiliary), [Word(english.participle(verb), main)]
+        particle = [Word("to", (), passive if clause.passive else main)] if clause.modal.particle else []
+        return Word(clause.modal.english[person], auxiliary), particle + infinitive
+    if tense is Tense.FUTURE:
+        return Word("will", auxiliary), infinitive
+    if tense is Tense.PERFECT:
+        return Word(english.HAVE[person], auxiliary), [Word("been", passive), done] if clause.passive else [done]
     if clause.passive:
-        be = english.BE_PAST if clause.tense is Tense.PAST else english.BE_PRESENT
-        return Word(be[person], auxiliary), [Word(english.participle(verb), main)]
-    if clause.tense is Tense.PROGRESSIVE:
+        be = english.BE_PAST if tense is Tense.PAST else english.BE_PRESENT
+        return Word(be[person], passive), [done]
+    if tense is Tense.PROGRESSIVE:
         return Word(english.BE_PRESENT[person], (), main), [Word(english.gerund(verb), main)]
     if support and verb.frame != "copula":
-        do = "did" if clause.tense is Tense.PAST else english.DO[person]
-        return Word(do, (), main), [Word(base, main)]
-    forms = english.past(verb) if clause.tense is Tense.PAST else english.present(verb)
-    return Word(forms[person], main), []
+        do = "did" if tense is Tense.PAST else english.DO[person]
+        return Word(do, (), main), [base]
+    return Word(_english_finite_forms(clause)[person], main), []
+
+
+def _english_finite_forms(clause: Clause) -> Paradigm:
+    if clause.tense is Tense.UNREAL:
+        return english.UNREAL
+    return english.past(clause.verb) if clause.tense is Tense.PAST else english.present(clause.verb)
 
 
 def german_verbs(clause: Clause, *, final: bool) -> tuple[Word, Words]:
     """The finite verb and what closes the clause; a separable verb is one word where it is ``final``."""
-    person, verb = clause.subject.person, clause.verb
-    main, auxiliary = (clause.verb_tie,), (clause.auxiliary_tie,)
-    whole = (clause.verb_tie, clause.particle_tie) if verb.prefix else main
+    person, tense, verb = clause.subject.person, clause.tense, clause.verb
+    auxiliary, passive = (clause.auxiliary_tie,), (clause.passive_tie,)
+    done = _german_verb(clause, german.participle(verb), whole=True)
+    infinitive = _german_verb(clause, german.infinitive(verb), whole=True)
+    closing = [done, Word("werden", passive)] if clause.passive else [infinitive]
     if clause.modal:
-        return Word(clause.modal.german[person], auxiliary), [Word(german.infinitive(verb), whole)]
-    if clause.tense is Tense.FUTURE:
-        return Word(WERDEN[person], auxiliary), [Word(german.infinitive(verb), whole)]
-    if clause.tense is Tense.PERFECT:
-        have = SEIN if verb.auxiliary == "sein" else HABEN
-        return Word(have[person], auxiliary), [Word(german.participle(verb), whole)]
+        return Word(clause.modal.german[person], auxiliary), closing
+    if tense is Tense.FUTURE:
+        return Word(WERDEN[person], auxiliary), closing
+    if tense is Tense.PERFECT:
+        have = SEIN if clause.passive or verb.auxiliary == "sein" else HABEN
+        return Word(have[person], auxiliary), [done, Word("worden", passive)] if clause.passive else [done]
     if clause.passive:
-        become = WURDE if clause.tense is Tense.PAST else WERDEN
-        return Word(become[person], auxiliary), [Word(german.participle(verb), whole)]
-    forms = german.preterite(verb) if clause.tense is Tense.PAST else german.present(verb)
+        become = WURDE if tense is Tense.PAST else WERDEN
+        return Word(become[person], passive), [done]
+    form = _german_finite_forms(clause)[person]
     if final:
-        return Word(verb.prefix + forms[person], whole), []
-    return Word(forms[person], main), [Word(verb.prefix, whole)] if verb.prefix else []
+        return _german_verb(clause, verb.prefix + form, whole=True), []
+    return _german_verb(clause, form), [_german_verb(clause, verb.prefix, whole=True)] if verb.prefix else []
+
+
+def _german_finite_forms(clause: Clause) -> Paradigm:
+    if clause.tense is Tense.UNREAL:
+        return WÄRE
+    return german.preterite(clause.verb) if clause.tense is Tense.PAST else german.present(clause.verb)
+
+
+def _german_verb(clause: Clause, text: str, *, whole: bool = False) -> Word:
+    """A form of the verb, ``whole`` if its prefix is in it; in most idioms it does not translate the English verb by itself."""
+    ties = (clause.verb_tie, clause.particle_tie) if whole and clause.verb.prefix else (clause.verb_tie,)
+    return Word(text, (), ties) if clause.verb.idiom and "literal" not in clause.verb.flags else Word(text, ties)
 
 
 def english_fields(clause: Clause, *, stranded: bool) -> dict[Role, Words]:
@@ -217,7 +246,7 @@ def english_fields(clause: Clause, *, stranded: bool) -> dict[Role, Words]:
         elif clause.recipient and (preposition or clause.object.is_pronoun):
             to = Word("to", (), (clause.verb_tie,))
             fields = {Role.OBJECT: words, Role.RECIPIENT: [to, *fields[Role.RECIPIENT]]}
-        elif isinstance(clause.object, Pronoun) and not preposition:
+        elif clause.verb.idiom or (isinstance(clause.object, Pronoun) and not preposition):
             fields[Role.OBJECT] = words + particle
         else:
             fields[Role.OBJECT] = particle + preposition + words
@@ -236,13 +265,8 @@ def english_fields(clause: Clause, *, stranded: bool) -> dict[Role, Words]:
 
 def _english_particle(clause: Clause) -> Words:
     _, particle = english.split_particle(clause.verb)
-    if not particle:
-        return []
-    return (
-        [Word(particle, (clause.particle_tie,), (clause.verb_tie,))]
-        if clause.verb.prefix
-        else [Word(particle, (), (clause.verb_tie,))]
-    )
+    sure = (clause.particle_tie,) if clause.verb.prefix and not clause.verb.idiom else ()
+    return [Word(text, sure, (clause.verb_tie,)) for text in particle.split()]
 
 
 def _english_preposition(clause: Clause) -> Words:
@@ -256,7 +280,8 @@ def german_fields(clause: Clause, *, leading: bool) -> dict[Role, Words]:
     """Subject and middle field in their neutral order; ``leading`` says that the subject stands before all of it.
 
     Pronouns, recipient, time, definite object, frequency, indefinite object, negation, manner, place, and last what is closest to the
-    verb: the object with a preposition, the destination or the predicate. Beside a recipient a definite object follows the frequency.
+    verb: the object with a preposition, the destination, the predicate or the rest of an idiom. Beside a recipient a definite object
+    follows the frequency.
     """
     words, place = _german_object(clause)
     if place == "definite" and clause.recipient:
@@ -280,6 +305,8 @@ def german_fields(clause: Clause, *, leading: bool) -> dict[Role, Words]:
         fields[Role.OBJECT] = words
     phrases = {Role.GOAL: clause.goal, Role.PREDICATE: clause.predicate}
     fields.update({role: phrase.german for role, phrase in phrases.items() if phrase})
+    if clause.verb.idiom:
+        fields[Role.PREDICATE] = [Word(text, (), (clause.verb_tie,)) for text in clause.verb.idiom.split()]
     return fields
 
 

@@ -4,83 +4,76 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from nmt.data.grammar.clause_sampling import (
-    anything,
-    same_person,
-    sample_clause,
-    sample_state,
-)
+from nmt.data.grammar.clause_sampling import anything, attach, eventful, same_person, sample_clause, sample_state
 from nmt.data.grammar.clauses import MODALS, Clause, Order, Role, Tense
 from nmt.data.grammar.german import Case
-from nmt.data.grammar.lexicon import Verb
-from nmt.data.grammar.phrases import (
-    NounPhrase,
-    RelativePronoun,
-    pronoun_for,
-)
+from nmt.data.grammar.lexicon import Adjective, Classes
+from nmt.data.grammar.phrases import NounPhrase, RelativePronoun, pronoun_for
 from nmt.data.grammar.sampling import HUMAN, NOTHING, NothingFits, Sampler
-from nmt.data.grammar.simple_sentences import PERSON, SIMPLE, declarative
+from nmt.data.grammar.sentences import Dependent, declarative, preposed, subordination
+from nmt.data.grammar.simple_sentences import PERSON, SIMPLE, SUBSTANTIAL
 from nmt.data.grammar.words import COMMA, Example, Phrase, Tie, Word, example, fixed_phrase
 
-CONJUNCTIONS: Mapping[Tense, tuple[tuple[str, str], ...]] = {
-    Tense.PRESENT: (("because", "weil"), ("although", "obwohl"), ("if", "wenn"), ("when", "wenn"), ("while", "während")),
-    Tense.PAST: (("because", "weil"), ("although", "obwohl"), ("when", "als"), ("before", "bevor"), ("while", "während")),
+REASONS: Mapping[str, str] = {"because": "weil", "although": "obwohl"}
+CONJUNCTIONS: Mapping[Tense, Mapping[str, str]] = {
+    Tense.PRESENT: {**REASONS, "if": "wenn", "whenever": "sooft", "while": "während"},
+    Tense.PAST: {**REASONS, "when": "als", "whenever": "sooft", "before": "bevor", "while": "während"},
 }
-
-
-REASONS = ("because", "although")
+"""English "when" of the present would be "wenn" like "if"."""
+TEMPORAL = ("when", "whenever", "before", "while")
+"""Say themselves when or how often."""
 
 
 def adverbial_clause(sampler: Sampler) -> Example:
-    """The boy is not going to school because he is ill."""
-    main, conjunction, clause = main_and_subordinate(sampler, leading=False)
-    return example(
-        [*main.english(), *conjunction.english, *clause.english()],
-        [*main.german(Order.SECOND), COMMA, *conjunction.german, *clause.german(Order.LAST)],
-        ".",
-    )
+    """The boy does not go to school because he is ill."""
+    tense = sampler.choice(SIMPLE)
+    conjunction = sampler.choice(tuple(CONJUNCTIONS[tense]))
+    main = main_clause(sampler, tense, conjunction)
+    return subordination(main, dependent(sampler, main, conjunction, leading=False))
 
 
 def leading_clause(sampler: Sampler) -> Example:
     """If she has time, she visits her uncle: in German the main clause begins with its verb."""
-    main, conjunction, clause = main_and_subordinate(sampler, leading=True)
-    return example(
-        [*conjunction.english, *clause.english(), COMMA, *main.english()],
-        [*conjunction.german, *clause.german(Order.LAST), COMMA, *main.german(Order.FIRST)],
-        ".",
+    tense = sampler.choice(SIMPLE)
+    conjunction = sampler.choice(tuple(CONJUNCTIONS[tense]))
+    main = main_clause(sampler, tense, conjunction)
+    return preposed(dependent(sampler, main, conjunction, leading=True), main)
+
+
+def main_clause(sampler: Sampler, tense: Tense, conjunction: str) -> Clause:
+    return sample_clause(
+        sampler,
+        tense,
+        adjuncts=conjunction not in TEMPORAL and sampler.chance(0.4),
+        negated=conjunction in REASONS and sampler.chance(0.3),
+        fits=eventful if conjunction in TEMPORAL else anything,
     )
 
 
-def main_and_subordinate(sampler: Sampler, *, leading: bool) -> tuple[Clause, Phrase, Clause]:
-    tense = sampler.choice(SIMPLE)
-    english, german = sampler.choice(CONJUNCTIONS[tense])
-    adjuncts = german != "als" and sampler.chance(0.4)  # what is repeated in the past would be "wenn"
-    main = sample_clause(sampler, tense, adjuncts=adjuncts, negated=english in REASONS and sampler.chance(0.3))
-    conjunction = fixed_phrase(english, german, [(0, 0, True)])
-    return main, conjunction, subordinate(sampler, main, tense, english, leading=leading)
-
-
-def subordinate(sampler: Sampler, main: Clause, tense: Tense, conjunction: str, *, leading: bool) -> Clause:
+def dependent(sampler: Sampler, main: Clause, conjunction: str, *, leading: bool) -> Dependent:
     """A clause that may be about the subject of ``main``, or about its object where that is named already."""
-    person = same_person(main.subject)
+    words = fixed_phrase(conjunction, CONJUNCTIONS[main.tense][conjunction])
+    tense, person = main.tense, same_person(main.subject)
     if conjunction in REASONS and not leading and can_judge(main) and sampler.chance(0.6):
         assert isinstance(main.object, NounPhrase)
-        return sample_state(sampler, pronoun_for(main.object), tense, main.object.noun.classes)
-    if conjunction in (*REASONS, "if", "when") and person and sampler.chance(0.4):
-        return sample_state(sampler, person, tense, PERSON, "state")
+        thing = main.object
+        return words, sample_state(sampler, pronoun_for(thing), tense, thing.noun.classes, fits=impersonal)
+    if conjunction in (*REASONS, "if", "when", "whenever") and person and sampler.chance(0.4):
+        return words, sample_state(sampler, person, tense, PERSON, "state")
     modal = sampler.choice([modal for modal in MODALS if modal.tense is tense])
-    return sample_clause(
+    return words, sample_clause(
         sampler,
         tense,
         subject=person if person and sampler.chance(0.6) else None,
         modal=modal if conjunction in REASONS and sampler.chance(0.4) else None,
-        adjuncts=(conjunction, tense) != ("when", Tense.PAST) and sampler.chance(0.5),
+        adjuncts=conjunction not in TEMPORAL and sampler.chance(0.5),
         fits=anything if conjunction in REASONS else eventful,
     )
 
 
-def eventful(verb: Verb) -> bool:
-    return "state" not in verb.flags
+def impersonal(adjective: Adjective) -> bool:
+    """Whether no person could be meant by the German pronoun before it: "weil sie traurig ist"."""
+    return "state" not in adjective.uses
 
 
 def can_judge(main: Clause) -> bool:
@@ -91,38 +84,53 @@ def can_judge(main: Clause) -> bool:
     return thing.noun.classes.isdisjoint({"human", "animal", "relational"})
 
 
+SUBORDINATORS: Mapping[str, str] = {"that": "dass", "whether": "ob"}
+
+
 def content_clause(sampler: Sampler) -> Example:
     """The doctor says that the child will sleep soon."""
-    return reported(sampler, "that", "that", "dass")
+    return reported(sampler, "that")
 
 
 def indirect_question(sampler: Sampler) -> Example:
     """She asked whether the train arrived yesterday."""
-    return reported(sampler, "whether", "whether", "ob")
+    return reported(sampler, "whether")
 
 
-def reported(sampler: Sampler, frame: str, english: str, german: str) -> Example:
-    tense = sampler.choice(SIMPLE)
-    main = sample_clause(sampler, tense, frames=(frame,), adjuncts=False)
-    inner = Tense.PAST if tense is Tense.PAST else sampler.choice((Tense.PRESENT, Tense.PERFECT, Tense.FUTURE))
+def reported(sampler: Sampler, subordinator: str) -> Example:
+    main = report(sampler, subordinator)
     person = same_person(main.subject)
-    clause = sample_clause(sampler, inner, subject=person if person and sampler.chance(0.35) else None)
-    tie = Tie()
-    return example(
-        [*main.english(), Word(english, (tie,)), *clause.english()],
-        [*main.german(Order.SECOND), COMMA, Word(german, (tie,)), *clause.german(Order.LAST)],
-        ".",
-    )
+    clause = sample_clause(sampler, content_tense(sampler, main), subject=person if person and sampler.chance(0.35) else None)
+    return subordination(main, content(subordinator, clause))
+
+
+def report(sampler: Sampler, subordinator: str) -> Clause:
+    """Who says or asks what is to follow."""
+    return sample_clause(sampler, sampler.choice(SIMPLE), frames=(subordinator,), adjuncts=False)
+
+
+def content(subordinator: str, clause: Clause) -> Dependent:
+    """What is said or asked."""
+    return fixed_phrase(subordinator, SUBORDINATORS[subordinator]), clause
+
+
+def content_tense(sampler: Sampler, main: Clause) -> Tense:
+    return Tense.PAST if main.tense is Tense.PAST else sampler.choice((Tense.PRESENT, Tense.PERFECT, Tense.FUTURE))
 
 
 def subject_relative(sampler: Sampler) -> Example:
     """The man who sells apples knows my father."""
-    classes = sampler.choice((PERSON, frozenset({"animal"})))
-    phrase = sampler.noun_phrase(classes, plain=True)
     tense = sampler.choice(SIMPLE)
-    clause = sample_clause(sampler, tense, subject=RelativePronoun(phrase), adjuncts=sampler.chance(0.4))
+    classes = sampler.choice((PERSON, frozenset({"animal"})))
+    return with_relative(sampler, relative_subject(sampler, classes, tense, adjuncts=sampler.chance(0.4)), tense)
+
+
+def relative_subject(sampler: Sampler, classes: Classes, tense: Tense, *, adjuncts: bool) -> NounPhrase:
+    """A phrase with a relative clause whose subject it is."""
+    phrase = sampler.noun_phrase(classes, plain=True)
+    clause = sample_clause(sampler, tense, subject=RelativePronoun(phrase), adjuncts=adjuncts)
     attach(phrase, clause, Role.SUBJECT)
-    return with_relative(sampler, phrase, tense)
+    return phrase
 
 
 def object_relative(sampler: Sampler) -> Example:
@@ -136,12 +144,6 @@ def object_relative(sampler: Sampler) -> Example:
     clause.object = RelativePronoun(phrase)
     attach(phrase, clause, Role.OBJECT)
     return with_relative(sampler, phrase, tense)
-
-
-def attach(phrase: NounPhrase, clause: Clause, front: Role) -> None:
-    """Makes ``clause`` the relative clause of ``phrase``; German has commas around it."""
-    german = [COMMA, *clause.german(Order.LAST, front), COMMA]
-    phrase.modifier = Phrase(clause.english(front), german)
 
 
 def with_relative(sampler: Sampler, phrase: NounPhrase, tense: Tense) -> Example:
@@ -158,9 +160,6 @@ def with_relative(sampler: Sampler, phrase: NounPhrase, tense: Tense) -> Example
         )
         clause.object = phrase
     return declarative(clause)
-
-
-SUBSTANTIAL = ("object", "recipient", "goal", "placement")
 
 
 def infinitive_clause(sampler: Sampler) -> Example:
@@ -196,12 +195,13 @@ def with_infinitive(sampler: Sampler, main: Clause, opening: Phrase) -> Example:
 
 
 def coordination(sampler: Sampler) -> Example:
-    """My brother is cooking soup and my sister is writing a letter."""
+    """My brother is cooking soup now and my sister is writing a letter."""
     tense = sampler.choice((*SIMPLE, Tense.PROGRESSIVE, Tense.PERFECT))
-    first, second = (sample_clause(sampler, tense, adjuncts=sampler.chance(0.2)) for _ in range(2))
+    now = tense is Tense.PROGRESSIVE
+    first, second = (sample_clause(sampler, tense, adjuncts=adjuncts or sampler.chance(0.2)) for adjuncts in (now, False))
     contrast = sampler.chance(0.4)
     comma = [COMMA] if contrast else []
-    words = fixed_phrase(*(("but", "aber") if contrast else ("and", "und")), [(0, 0, True)])
+    words = fixed_phrase(*(("but", "aber") if contrast else ("and", "und")))
     return example(
         [*first.english(), *comma, *words.english, *second.english()],
         [*first.german(Order.SECOND), *comma, *words.german, *second.german(Order.SECOND)],
@@ -216,7 +216,7 @@ def shared_subject(sampler: Sampler) -> Example:
         sampler, tense, frames=("object",), adjuncts=sampler.chance(0.2), fits=lambda verb: "lasting" in verb.flags
     )
     first.frequency = None
-    phrase = sampler.noun_phrase(first.verb.object - HUMAN - {"pet"})
+    phrase = sampler.noun_phrase(first.verb.object - HUMAN - {"person", "pet"})
     first.object = phrase
     second = sample_clause(
         sampler,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from nmt.data.grammar.chains import coordinated_clauses, embedded_relative, nested_clauses
+from nmt.data.grammar.comparisons import comparison, group_superlative, proportion, superlative, unreal_condition
 from nmt.data.grammar.complex_sentences import (
     adverbial_clause,
     content_clause,
@@ -16,18 +18,21 @@ from nmt.data.grammar.complex_sentences import (
     shared_subject,
     subject_relative,
 )
+from nmt.data.grammar.passives import modal_passive, passive, perfect_passive
 from nmt.data.grammar.questions import adverbial_question, object_question, subject_question, yes_no_question
-from nmt.data.grammar.sampling import Sampler
+from nmt.data.grammar.sampling import NothingFits, Sampler
 from nmt.data.grammar.simple_sentences import (
-    comparison,
+    compound_noun,
     description,
     existence,
     fronted_adverbial,
     future,
+    idiom,
     modal_verb,
     negation,
-    passive,
+    paired_subjects,
     present_perfect,
+    proposal,
     statement,
 )
 from nmt.data.grammar.words import Example
@@ -55,9 +60,37 @@ CONSTRUCTIONS: Mapping[Construction, float] = {
     purpose_clause: 4,
     coordination: 6,
     shared_subject: 5,
+    nested_clauses: 4,
+    coordinated_clauses: 3,
+    embedded_relative: 3,
+    unreal_condition: 3,
     passive: 5,
+    perfect_passive: 3,
+    modal_passive: 3,
     comparison: 2,
+    superlative: 2,
+    group_superlative: 1,
+    proportion: 2,
     existence: 2,
     description: 2,
+    compound_noun: 5,
+    idiom: 4,
+    proposal: 2,
+    paired_subjects: 3,
 }
 """Every construction and how often it is drawn, relative to the others."""
+
+MIN_LENGTH, MAX_LENGTH = 5, 22
+
+
+def draw(construction: Construction, sampler: Sampler) -> Example:
+    """A sentence pair of the construction, of 5 to 22 words on both sides."""
+    while True:
+        sampler.begin()
+        try:
+            example = construction(sampler)
+        except NothingFits:
+            continue
+        lengths = len(example.source.split()), len(example.target.split())
+        if min(lengths) >= MIN_LENGTH and max(lengths) <= MAX_LENGTH:
+            return example

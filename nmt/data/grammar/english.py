@@ -7,13 +7,14 @@ from nmt.data.grammar.lexicon import Adjective, Verb
 
 BE_PRESENT: Paradigm = ("am", "are", "is", "are")
 BE_PAST: Paradigm = ("was", "were", "was", "were")
+UNREAL: Paradigm = ("were",) * 4
 HAVE: Paradigm = ("have", "have", "has", "have")
 DO: Paradigm = ("do", "do", "does", "do")
 DOUBLING = ("forget", "begin", "travel")
 
 
 def split_particle(verb: Verb) -> tuple[str, str]:
-    """The verb and its particle, empty for most: turn, on."""
+    """The verb and its particle, empty for most: turn, on; of an idiom, all its other words."""
     base, _, particle = verb.english.partition(" ")
     return base, particle
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 
-from nmt.data.grammar.words import Phrase, fixed_phrase, parse_links
+from nmt.data.grammar.words import Phrase, fixed_phrase, parse_links, word_links
 
 Classes = frozenset[str]
 Row = dict[str, str]
+COMPOUND: Classes = frozenset({"compound"})
+"""The class of all nouns that are several words in English and one in German."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -45,9 +47,10 @@ class Noun:
 class Verb:
     """A verb in one of its frames.
 
-    ``english`` may end with a particle (turn on); ``prefix`` is the separable one of the German verb. ``present`` holds the irregular
-    second and third person singular, ``preterite`` and ``german_participle`` the irregular stems without the prefix. ``prepositions``
-    are the English and the German one of the object (of the recipient, where the frame has one), each possibly empty.
+    ``english`` may end with a particle (turn on) or with the rest of an idiom (sleep like a log), whose German rest is ``idiom``.
+    ``prefix`` is the separable one of the German verb. ``present`` holds the irregular second and third person singular, ``preterite``
+    and ``german_participle`` the irregular stems without the prefix. ``prepositions`` are the English and the German one of the object
+    (of the recipient, where the frame has one), each possibly empty.
     """
 
     english: str
@@ -66,11 +69,15 @@ class Verb:
     case: str
     places: Classes
     flags: Classes
+    idiom: str
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Adjective:
-    """``stem`` is what German endings are added to; an adjective without an English comparative is not compared."""
+    """``stem`` is what German endings are added to; an adjective without an English comparative is not compared.
+
+    ``opposites`` are the English adjectives that nothing can be more the more it is this.
+    """
 
     english: str
     comparative: str
@@ -81,6 +88,7 @@ class Adjective:
     colour: bool
     classes: Classes
     uses: Classes
+    opposites: Classes
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -118,22 +126,25 @@ class Lexicon:
 
     @property
     def num_lemmas(self) -> int:
-        """Distinct (English, German) pairs of the tables; a verb with two frames counts once."""
+        """Distinct (English, German) pairs of the tables; compounds and idioms count, a verb with two frames counts once."""
         entries: tuple[Noun | Adjective | Adverbial | Preposition, ...] = (
             *self.nouns,
             *self.adjectives,
             *self.adverbials,
             *self.prepositions,
         )
-        return len({(entry.english, entry.german) for entry in entries} | {(v.english, v.prefix + v.german) for v in self.verbs})
+        verbs = {(verb.english, f"{verb.idiom} {verb.prefix}{verb.german}".strip()) for verb in self.verbs}
+        return len({(entry.english, entry.german) for entry in entries} | verbs)
 
 
 @cache
 def load_lexicon() -> Lexicon:
     """The tables that come with the package."""
+    nouns = {row["english"]: _noun(row) for row in _rows("nouns")}
+    compounds = (_compound(row, nouns[row["head"]]) for row in _rows("compounds"))
     return Lexicon(
-        nouns=(*map(_noun, _rows("nouns")), *map(_name, _rows("names"))),
-        verbs=tuple(map(_verb, _rows("verbs"))),
+        nouns=(*nouns.values(), *compounds, *map(_name, _rows("names"))),
+        verbs=(*map(_verb, _rows("verbs")), *map(_verb, _rows("idioms"))),
         adjectives=tuple(map(_adjective, _rows("adjectives"))),
         adverbials=tuple(map(_adverbial, _rows("adverbials"))),
         prepositions=tuple(
@@ -164,9 +175,24 @@ def _noun(row: Row) -> Noun:
         german_plural=row["german_plural"].strip("-"),
         weak=row["weak"] == "weak",
         sex=row["sex"],
-        classes=_classes(row["classes"]),
+        classes=_classes(row["classes"]) | (COMPOUND if " " in row["english"] else frozenset()),
         of=_classes(row["of"]),
         **prepositions,
+    )
+
+
+def _compound(row: Row, head: Noun) -> Noun:
+    """Two English nouns, one German one; all that the row does not say is that of its ``head``, but for genitive attributes."""
+    first = row["german"]
+    return replace(
+        head,
+        english=f"{row['english']} {head.english}",
+        english_plural=f"{row['english']} {head.english_plural}",
+        german=first + head.german.lower(),
+        genitive=first + head.genitive.lower(),
+        german_plural=head.german_plural and first + head.german_plural.lower(),
+        classes=COMPOUND | (_classes(row["classes"]) or head.classes),
+        of=frozenset(),
     )
 
 
@@ -208,6 +234,7 @@ def _verb(row: Row) -> Verb:
         case=row["case"] or "acc",
         places=_classes(row["places"]),
         flags=_classes(row["flags"]),
+        idiom=row.get("idiom", ""),
     )
 
 
@@ -224,6 +251,7 @@ def _adjective(row: Row) -> Adjective:
         colour=row["colour"] == "colour",
         classes=_classes(row["classes"]),
         uses=_classes(row["uses"]),
+        opposites=_classes(row["opposite"]),
     )
 
 
@@ -234,10 +262,4 @@ def _adverbial(row: Row) -> Adverbial:
 
 
 def _phrase_links(row: Row) -> tuple[tuple[int, int, bool], ...]:
-    """The links of the row, or word by word, or all to all where the numbers of words differ."""
-    num_english, num_german = len(row["english"].split()), len(row["german"].split())
-    if row["links"]:
-        return tuple(parse_links(row["links"]))
-    if num_english == num_german:
-        return tuple((i, i, True) for i in range(num_english))
-    return tuple((i, j, True) for i in range(num_english) for j in range(num_german))
+    return tuple(parse_links(row["links"])) if row["links"] else word_links(row["english"], row["german"])

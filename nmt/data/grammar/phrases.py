@@ -45,8 +45,9 @@ NO = Determiner("no", "no", "kein", EIN_ENDINGS, MIXED_ENDINGS, definite=False)
 BARE = Determiner("", "", "", UNINFLECTED, STRONG_ENDINGS, definite=False)
 POSSESSIVES: Mapping[str, Determiner] = {
     english: Determiner(english, english, german, EIN_ENDINGS, MIXED_ENDINGS)
-    for english, german in {"my": "mein", "your": "dein", "his": "sein", "her": "ihr", "our": "unser", "their": "ihr"}.items()
+    for english, german in {"my": "mein", "your": "dein", "his": "sein", "her": "ihr", "our": "unser"}.items()
 }
+"""Without "their", which is "ihr" like "her": the German sentence would not tell the English one."""
 QUANTIFIERS: Sequence[Determiner] = (
     *(
         Determiner("", english, german, UNINFLECTED, STRONG_ENDINGS, definite=False)
@@ -161,11 +162,12 @@ PRONOUNS: Mapping[str, tuple[str, str, tuple[str, ...], Person]] = {
     "he": ("he", "him", ("er", "ihn", "ihm"), Person.THIRD),
     "she": ("she", "her", ("sie", "sie", "ihr"), Person.THIRD),
     "we": ("we", "us", ("wir", "uns", "uns"), Person.PLURAL),
+    "us": ("us", "us", ("uns", "uns", "uns"), Person.PLURAL),
     "they": ("they", "them", ("sie", "sie", "ihnen"), Person.PLURAL),
     "who": ("who", "whom", ("wer", "wen", "wem"), Person.THIRD),
     "what": ("what", "what", ("was", "was"), Person.THIRD),
+    "this": ("this", "this", ("das", "das"), Person.THIRD),
 }
-POSSESSIVE_OF = {"I": "my", "you": "your", "he": "his", "she": "her", "we": "our", "they": "their"}
 REFLEXIVES = {"I": ("mich",), "you": ("dich",), "we": ("uns",)}
 IT_FORMS = {"m": ("er", "ihn", "ihm"), "f": ("sie", "sie", "ihr"), "n": ("es", "es", "ihm")}
 
@@ -181,7 +183,10 @@ def pronoun_for(phrase: NounPhrase) -> Pronoun:
 
 @dataclass(frozen=True, slots=True)
 class RelativePronoun:
-    """Stands for ``head`` inside a relative clause: who and whom for people, which for all else; gender and number of ``head``."""
+    """Stands for ``head`` inside a relative clause, with its gender and number.
+
+    English: that after a superlative, who and whom for people, which for all else.
+    """
 
     head: NounPhrase
     tie: Tie = field(default_factory=Tie)
@@ -199,6 +204,8 @@ class RelativePronoun:
         return True
 
     def english(self, *, subject: bool) -> Words:
+        if any(description.superlative for description in self.head.descriptions):
+            return [Word("that", (self.tie,))]
         human = "who" if subject else "whom"
         return [Word(human if "human" in self.head.noun.classes else "which", (self.tie,))]
 
@@ -206,8 +213,66 @@ class RelativePronoun:
         return [Word(ending(RELATIVE, case, self.head.noun.gender, self.head.plural), (self.tie,))]
 
 
-Nominal = NounPhrase | Pronoun | RelativePronoun
+@dataclass(frozen=True, slots=True)
+class Correlative:
+    """A conjunction of two parts, one before each of the phrases that it joins."""
+
+    english: tuple[str, str]
+    german: tuple[str, str]
+    person: Person
+
+
+CORRELATIVES: Sequence[Correlative] = (
+    Correlative(("both", "and"), ("sowohl", "als auch"), Person.PLURAL),
+    Correlative(("neither", "nor"), ("weder", "noch"), Person.THIRD),
+    Correlative(("either", "or"), ("entweder", "oder"), Person.THIRD),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two noun phrases, both in the singular, joined by a conjunction of two parts."""
+
+    conjunction: Correlative
+    first: NounPhrase
+    second: NounPhrase
+    first_tie: Tie = field(default_factory=Tie)
+    second_tie: Tie = field(default_factory=Tie)
+
+    @property
+    def person(self) -> Person:
+        return self.conjunction.person
+
+    @property
+    def is_pronoun(self) -> bool:
+        return False
+
+    @property
+    def definite(self) -> bool:
+        return True
+
+    def english(self, *, subject: bool = False) -> Words:
+        return self._joined(self.conjunction.english, self.first.english(), self.second.english())
+
+    def german(self, case: Case) -> Words:
+        return self._joined(self.conjunction.german, self.first.german(case), self.second.german(case))
+
+    def _joined(self, conjunction: tuple[str, str], first: Words, second: Words) -> Words:
+        before, between = conjunction
+        opening = [Word(text, (self.first_tie,)) for text in before.split()]
+        return [*opening, *first, *(Word(text, (self.second_tie,)) for text in between.split()), *second]
+
+
+Nominal = NounPhrase | Pronoun | RelativePronoun | Pair
 """What can be the subject or an object of a clause."""
+
+
+def exchangeable(subject: Nominal, other: Nominal) -> bool:
+    """Whether neither case nor number would tell a German subject from an accusative object in another than the usual order."""
+    return subject.person == other.person and all(
+        [word.text for word in nominal.german(Case.NOMINATIVE)] == [word.text for word in nominal.german(Case.ACCUSATIVE)]
+        for nominal in (subject, other)
+    )
 
 
 def reflexive(subject: Nominal) -> str:

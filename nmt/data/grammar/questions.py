@@ -13,8 +13,9 @@ from nmt.data.grammar.phrases import (
     pronoun,
 )
 from nmt.data.grammar.sampling import EVENTS, HUMAN, Sampler
+from nmt.data.grammar.sentences import verb_first
 from nmt.data.grammar.simple_sentences import PERSON, SIMPLE
-from nmt.data.grammar.words import Example, Tie, Word, example
+from nmt.data.grammar.words import Example, example, fixed_phrase
 
 
 def yes_no_question(sampler: Sampler) -> Example:
@@ -22,7 +23,7 @@ def yes_no_question(sampler: Sampler) -> Example:
     modal = sampler.choice([modal for modal in MODALS if not modal.particle]) if sampler.chance(0.25) else None
     tense = modal.tense if modal else sampler.choice((*SIMPLE, Tense.PERFECT, Tense.FUTURE))
     clause = sample_clause(sampler, tense, modal=modal)
-    return example(clause.english(inverted=True), clause.german(Order.FIRST), "?")
+    return verb_first(clause, "?")
 
 
 def subject_question(sampler: Sampler) -> Example:
@@ -63,10 +64,7 @@ def adverbial_question(sampler: Sampler) -> Example:
         clause.place = None
     elif role is Role.GOAL:
         clause.goal = None
-    tie = Tie()
-    return example(
-        [Word(english, (tie,)), *clause.english(inverted=True)], [Word(german, (tie,)), *clause.german(Order.FIRST)], "?"
-    )
+    return verb_first(clause, "?", fixed_phrase(english, german))
 
 
 def accepts(verb: Verb, role: Role | None) -> bool:

@@ -110,7 +110,10 @@ class Sampler:
 
     def noun_phrase(self, classes: Classes, *, definite: bool | None = None, plain: bool = False) -> NounPhrase:
         """A phrase about something of ``classes``; ``plain`` leaves room after the noun."""
-        noun = self.noun(classes)
+        return self.phrase_about(self.noun(classes), definite=definite, plain=plain)
+
+    def phrase_about(self, noun: Noun, *, definite: bool | None = None, plain: bool = False) -> NounPhrase:
+        """A phrase about ``noun``, as of :meth:`noun_phrase`."""
         if not noun.classes.isdisjoint({"name", "capital"}):
             return NounPhrase(noun, BARE)
         if "relational" in noun.classes:
@@ -123,6 +126,12 @@ class Sampler:
         if not plain:
             phrase.modifier = self.modifier(phrase)
         return phrase
+
+    def single(self, noun: Noun) -> NounPhrase:
+        """One definite thing or person that is not described further."""
+        if "name" in noun.classes:
+            return NounPhrase(noun, BARE)
+        return NounPhrase(noun, self.possessive() if "kin" in noun.classes else self.determiner(noun, False, True))
 
     def possessive(self) -> Determiner:
         return self.choice(tuple(POSSESSIVES.values()))

@@ -5,36 +5,34 @@ from __future__ import annotations
 from nmt.data.grammar import english as english_forms
 from nmt.data.grammar.clause_sampling import (
     classes_of,
+    eventful,
     sample_clause,
     sample_state,
 )
-from nmt.data.grammar.clauses import MODALS, Clause, Order, Role, Tense
-from nmt.data.grammar.german import Case
+from nmt.data.grammar.clauses import LET, MODALS, Role, Tense
+from nmt.data.grammar.german import Case, Person
 from nmt.data.grammar.lexicon import Classes
 from nmt.data.grammar.phrases import (
     BARE,
+    CORRELATIVES,
     NO,
     QUANTIFIERS,
-    THE,
     A,
     NounPhrase,
-    prepositional_phrase,
+    Pair,
+    pronoun,
 )
 from nmt.data.grammar.sampling import Sampler
-from nmt.data.grammar.words import COMMA, Example, Phrase, Tie, Word, example, fixed_phrase
+from nmt.data.grammar.sentences import declarative, fronted, verb_first
+from nmt.data.grammar.words import Example, Tie, Word, example
 
 SIMPLE = (Tense.PRESENT, Tense.PAST)
-
-
+SUBSTANTIAL = ("object", "recipient", "goal", "placement")
 PERSON: Classes = frozenset({"person"})
 
 
-def declarative(clause: Clause) -> Example:
-    return example(clause.english(), clause.german(Order.SECOND), ".")
-
-
 def statement(sampler: Sampler) -> Example:
-    """The boy is reading a book in the garden."""
+    """The boy is reading a book in the garden now."""
     tense = sampler.choice((Tense.PRESENT, Tense.PROGRESSIVE, Tense.PAST))
     return declarative(sample_clause(sampler, tense))
 
@@ -42,17 +40,12 @@ def statement(sampler: Sampler) -> Example:
 def fronted_adverbial(sampler: Sampler) -> Example:
     """Yesterday the boy bought a book: the German subject follows the verb."""
     tense = sampler.choice((Tense.PRESENT, Tense.PAST, Tense.PAST, Tense.FUTURE))
-    clause = sample_clause(sampler, tense)
-    if clause.place and clause.verb.frame != "position" and "state" not in clause.verb.flags and sampler.chance(0.4):
-        front, phrase = Role.PLACE, clause.place
-    else:
-        clause.frequency = None
-        clause.time = clause.time or sampler.adverbial("time", tense)
-        assert clause.time is not None
-        front, phrase = Role.TIME, clause.time
-    if len(phrase.english) > 1:
-        phrase.english.append(COMMA)
-    return example(clause.english(front), clause.german(Order.SECOND, front), ".")
+    clause = sample_clause(sampler, tense, fits=eventful)
+    if clause.place and clause.verb.frame != "position" and sampler.chance(0.4):
+        return fronted(clause, Role.PLACE)
+    clause.frequency = None
+    clause.time = clause.time or sampler.adverbial("time", tense)
+    return fronted(clause, Role.TIME)
 
 
 def present_perfect(sampler: Sampler) -> Example:
@@ -78,42 +71,6 @@ def negation(sampler: Sampler) -> Example:
         return declarative(sample_clause(sampler, modal.tense, modal=modal, negated=True))
     tense = sampler.choice((*SIMPLE, Tense.PERFECT, Tense.FUTURE))
     return declarative(sample_clause(sampler, tense, negated=True))
-
-
-def passive(sampler: Sampler) -> Example:
-    """The letter was written by the queen."""
-    tense = sampler.choice((Tense.PRESENT, Tense.PAST, Tense.PAST))
-    verbs = sampler.verbs(("object",), without=frozenset({"nopassive", "state"}))
-    verb = sampler.draw_verb([verb for verb in verbs if not any(verb.prepositions)])
-    agent = sampler.noun_phrase(verb.subject, plain=True)
-    clause = Clause(sampler.noun_phrase(verb.object), verb, tense, passive=True)
-    clause.place = prepositional_phrase(("by", "von"), agent, Case.DATIVE)
-    clause.time = sampler.adverbial("time", tense) if sampler.chance(0.6) else None
-    return declarative(clause)
-
-
-def comparison(sampler: Sampler) -> Example:
-    """My car is faster than this bus; the lake is as quiet as the forest."""
-    adjective = sampler.choice(
-        sampler.fitting(
-            "compared", sampler.lexicon.adjectives, lambda entry: bool(entry.comparative) and "predicate" in entry.uses
-        )
-    )
-    first = NounPhrase(sampler.noun(adjective.classes), THE)
-    second = NounPhrase(sampler.noun(first.noun.classes & adjective.classes), THE)
-    for phrase in (first, second):
-        phrase.determiner = sampler.determiner(phrase.noun, False, True)
-        phrase.modifier = sampler.modifier(phrase)
-    if sampler.chance(0.7):
-        english, german = f"{adjective.comparative} than", f"{adjective.german_comparative} als"
-        num_words = len(adjective.comparative.split())
-        links = [*((i, 0, True) for i in range(num_words)), (num_words, 1, True)]
-    else:
-        english, german = f"as {adjective.english} as", f"so {adjective.german} wie"
-        links = [(i, i, True) for i in range(3)]
-    measure = fixed_phrase(english, german, links)
-    predicate = Phrase([*measure.english, *second.english()], [*measure.german, *second.german(Case.NOMINATIVE)])
-    return declarative(Clause(first, sampler.copula, sampler.choice(SIMPLE), predicate=predicate))
 
 
 INHABITANTS: tuple[tuple[Classes, Classes], ...] = (
@@ -153,3 +110,45 @@ def description(sampler: Sampler) -> Example:
     tense = sampler.choice(SIMPLE)
     phrase = sampler.noun_phrase(PERSON | {"kin", "thing", "building", "animal", "vehicle", "event", "topic"}, definite=True)
     return declarative(sample_state(sampler, phrase, tense, classes_of(phrase)))
+
+
+def compound_noun(sampler: Sampler) -> Example:
+    """The boy broke the coffee cup: two English words, one German word."""
+    tense = sampler.choice((*SIMPLE, Tense.PERFECT, Tense.FUTURE))
+    phrase = sampler.noun_phrase(frozenset({"compound"}))
+    if "human" in phrase.noun.classes:
+        return declarative(sample_clause(sampler, tense, subject=phrase))
+    clause = sample_clause(sampler, tense, frames=("object",), fits=lambda verb: not verb.object.isdisjoint(phrase.noun.classes))
+    clause.object = phrase
+    return declarative(clause)
+
+
+def idiom(sampler: Sampler) -> Example:
+    """My uncle bought a pig in a poke: the words mean nothing alone, so each is possibly linked to each."""
+    modal = sampler.choice(MODALS) if sampler.chance(0.3) else None
+    tense = modal.tense if modal else sampler.choice((*SIMPLE, Tense.PERFECT, Tense.FUTURE))
+    return declarative(sample_clause(sampler, tense, modal=modal, frames=("idiom",)))
+
+
+def proposal(sampler: Sampler) -> Example:
+    """Let us visit our aunt tomorrow."""
+    clause = sample_clause(
+        sampler,
+        Tense.PRESENT,
+        subject=pronoun("us"),
+        modal=LET,
+        frames=SUBSTANTIAL,
+        fits=lambda verb: "reflexive" not in verb.flags,
+    )
+    return verb_first(clause, ".")
+
+
+def paired_subjects(sampler: Sampler) -> Example:
+    """Both my brother and the doctor speak about the journey; neither Anna nor her friend knows the answer."""
+    tense = sampler.choice((*SIMPLE, Tense.PERFECT, Tense.FUTURE))
+    conjunction = sampler.choice(CORRELATIVES)
+    first, second = (sampler.single(sampler.noun(PERSON | {"kin", "name"})) for _ in range(2))
+    clause = sample_clause(sampler, tense, subject=Pair(conjunction, first, second))
+    if conjunction.person is not Person.PLURAL:
+        clause.frequency = None  # neither of them never does
+    return declarative(clause)

@@ -57,8 +57,17 @@ def example(english: Words, german: Words, mark: str) -> Example:
     return Example(_text(source), _text(target), _links(source, target))
 
 
-def fixed_phrase(english: str, german: str, links: Sequence[tuple[int, int, bool]]) -> Phrase:
-    """A phrase of the lexicon; each of its ``links`` is (English position, German position, sure)."""
+def word_links(english: str, german: str) -> tuple[tuple[int, int, bool], ...]:
+    """Each word with that at its place, or all with all where the numbers of words differ; each is (English, German, sure)."""
+    num_english, num_german = len(english.split()), len(german.split())
+    if num_english == num_german:
+        return tuple((i, i, True) for i in range(num_english))
+    return tuple((i, j, True) for i in range(num_english) for j in range(num_german))
+
+
+def fixed_phrase(english: str, german: str, links: Sequence[tuple[int, int, bool]] | None = None) -> Phrase:
+    """A phrase whose ``links``, each (English position, German position, sure), are :func:`word_links` where they are not given."""
+    links = word_links(english, german) if links is None else links
     sure: dict[int, list[Tie]] = {}
     possible: dict[int, list[Tie]] = {}
     german_ties: dict[int, list[Tie]] = {}
