@@ -15,6 +15,7 @@ ALLOWED = {
     "rules": {"config", "conversion", "errors"},
     "files": set(),
     "text": set(),
+    "tables": set(),
     "layout": set(),
     "allocator": set(),
     "dropout": set(),
