@@ -53,16 +53,16 @@ def from_dict(cls: type[T], values: Mapping[str, Any], path: str = "") -> T:
     Raises:
         ConfigError: an unknown key or choice (with the nearest known one), a missing key, or a value of the wrong type.
     """
-    prefix = f"{path}." if path else ""
+    prefix, variant = f"{path}." if path else "", ""
     if cls in VARIANTS:
         variants = VARIANTS[cls]
         kind = _convert(type(next(iter(variants))), values.get("kind"), f"{prefix}kind")
-        cls = variants[kind]
+        cls, variant = variants[kind], f" of `{prefix}kind={kind.name}`"
     hints = typing.get_type_hints(cls)
     names = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
     for key in values:
         if key not in names:
-            raise ConfigError(f"`{prefix}{key}` is not a setting{suggestion(str(key), names)}")
+            raise ConfigError(f"`{prefix}{key}` is not a setting{variant}{suggestion(str(key), names)}")
     try:
         return cls(**{key: _convert(hints[key], value, f"{prefix}{key}") for key, value in values.items()})
     except TypeError as error:

@@ -3,12 +3,35 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from nmt.config import Config, Precision, RecurrentConfig, SearchConfig, TokenizerConfig, TokenizerKind, TransformerConfig, Tying
+from nmt.config import (
+    Config,
+    OptimConfig,
+    PlateauConfig,
+    Precision,
+    RecurrentConfig,
+    SearchConfig,
+    SgdConfig,
+    TokenizerConfig,
+    TokenizerKind,
+    TransformerConfig,
+    Tying,
+)
 from nmt.conversion import seconds, to_dict
 from nmt.errors import ConfigError
+
+RANGES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
+    (("beta1", "beta2", "momentum", "rho"), lambda value: 0 <= value < 1, "at least 0 and below 1"),
+    (("learning_rate", "weight_decay", "max_grad_norm", "eps"), lambda value: value >= 0, "at least 0"),
+    (("beta2_decay",), lambda value: value <= 0, "at most 0"),
+    (("every", "patience", "max_update"), lambda value: value >= 1, "at least 1"),
+    (("warmup_steps", "start"), lambda value: value >= 0, "at least 0"),
+    (("rate",), lambda value: 0 < value < 1, "above 0 and below 1"),
+    (("final_factor",), lambda value: 0 <= value <= 1, "at least 0 and at most 1"),
+)
+"""What numbers of optimisers and schedules must be, by name."""
 
 
 def validate(config: Config) -> None:
@@ -44,6 +67,13 @@ def validate(config: Config) -> None:
     seconds(train.max_time)
     if train.max_steps is train.max_epochs is train.max_time is train.patience is None:
         raise ConfigError("training has no end: set `train.max_steps`, `train.max_epochs`, `train.max_time` or `train.patience`")
+    _validate_optim(config.optim)
+    _validate_ranges(to_dict(config.schedule), "schedule")
+    if isinstance(config.schedule, PlateauConfig) and train.patience is not None and config.schedule.patience >= train.patience:
+        raise ConfigError(
+            f"`schedule.patience` must be below `train.patience` ({train.patience}), which ends training, "
+            f"but is {config.schedule.patience}"
+        )
     _validate_sizes(to_dict(model), "model")
     _validate_tokenizer(config.tokenizer)
     if model.tying is Tying.three_way and not config.tokenizer.joint:
@@ -94,6 +124,19 @@ def _validate_tokenizer(tokenizer: TokenizerConfig) -> None:
             )
         if not 0 < tokenizer.sampling_alpha < 1:
             raise ConfigError(f"`tokenizer.sampling_alpha` must be above 0 and below 1, but is {tokenizer.sampling_alpha}")
+
+
+def _validate_optim(optim: OptimConfig) -> None:
+    _validate_ranges(to_dict(optim), "optim")
+    if isinstance(optim, SgdConfig) and optim.nesterov and not optim.momentum:
+        raise ConfigError("`optim.nesterov` needs `optim.momentum` above 0")
+
+
+def _validate_ranges(values: Mapping[str, Any], path: str) -> None:
+    for name, value in values.items():
+        for names, holds, words in RANGES:
+            if name in names and not holds(value):
+                raise ConfigError(f"`{path}.{name}` must be {words}, but is {value}")
 
 
 def _validate_counts(counts: Mapping[str, int]) -> None:

@@ -21,7 +21,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from nmt import distributed
-from nmt.config import Config, Precision, ScheduleKind, Weights
+from nmt.config import Config, Precision, Weights
 from nmt.conversion import flat, from_dict, to_dict
 from nmt.data.reader import normalizers
 from nmt.data.store import Store
@@ -33,6 +33,7 @@ from nmt.models import build_model
 from nmt.models.interface import Seq2Seq
 from nmt.rules import validate
 from nmt.training.checkpoint import Checkpoints, load_weights
+from nmt.training.schedule import decay_begin
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,12 @@ FREE_TO_CHANGE = (
 
 ``train.max_steps`` is not among them once the learning rate falls towards that step.
 """
+
+FORMER = (
+    ("optim", ("adam", "adamw"), "momentum"),
+    ("schedule", ("constant", "inverse_sqrt"), "decay_steps"),
+)
+"""Settings that a stored configuration may have of the time when all kinds of a group had the same ones: they meant nothing to these."""
 
 
 class RunError(UserError):
@@ -120,6 +127,9 @@ class RunFolder:
             raise RunError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
         if not isinstance(values, dict):
             raise RunError(f"{path} cannot be read: it holds no settings")
+        for group, kinds, name in FORMER:
+            if isinstance(values.get(group), dict) and values[group].get("kind") in kinds:
+                values[group].pop(name, None)
         return from_dict(Config, values)
 
     def write_config(self, config: Config) -> None:
@@ -246,11 +256,11 @@ def _agree(folder: RunFolder, new: Config) -> Config:
         for key in sorted(before.keys() | now.keys())
         if before.get(key) != now.get(key) and not key.startswith(FREE_TO_CHANGE)
     ]
-    end_moves = new.schedule.kind is ScheduleKind.warmup_stable_decay and new.train.max_steps != old.train.max_steps
-    if end_moves and max(folder.checkpoints.steps(), default=0) > (old.train.max_steps or 0) - old.schedule.decay_steps:
+    begin = decay_begin(old.schedule, old.train.max_steps or 0)
+    if begin is not None and new.train.max_steps != old.train.max_steps and max(folder.checkpoints.steps(), default=0) > begin:
         changed.append(
             f"`train.max_steps` was {old.train.max_steps} and is now {new.train.max_steps}, but the learning rate already falls "
-            f"over the last {old.schedule.decay_steps} steps"
+            "towards that step"
         )
     if changed:
         raise ConfigError(

@@ -23,6 +23,7 @@ from bench_train import measure
 
 from nmt.attention import kernels
 from nmt.config import (
+    VARIANTS,
     BahdanauConfig,
     LossConfig,
     LuongConfig,
@@ -45,7 +46,8 @@ from nmt.layout import Layout
 from nmt.models import build_model
 from nmt.training.checkpoint import Checkpoints, load_weights
 from nmt.training.objective import Objective
-from nmt.training.optim import build_optimizer, build_schedule
+from nmt.training.optim import build_optimizer
+from nmt.training.schedule import build_schedule
 from nmt.training.update import Updater
 
 CPU = torch.device("cpu")
@@ -94,7 +96,7 @@ def updater(
     torch.manual_seed(1)
     split = MadeSplit(400 * max_tokens // 1000, vocab_size, 22.0)
     model = build_model(config, (vocab_size, vocab_size)).to(device)
-    optim = OptimConfig(kind=optimizer, learning_rate=5e-4)
+    optim = VARIANTS[OptimConfig][optimizer](kind=optimizer, learning_rate=5e-4)
     return Updater(
         objective=Objective(model, LossConfig()),
         optimizer=build_optimizer(model, optim),

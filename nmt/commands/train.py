@@ -28,8 +28,9 @@ from nmt.text import format_time
 from nmt.tracking import Progress, Tracker
 from nmt.training.checkpoint import load_weights
 from nmt.training.objective import Objective
-from nmt.training.optim import build_optimizer, build_schedule
+from nmt.training.optim import build_optimizer
 from nmt.training.profile import format_profile, profile_updates
+from nmt.training.schedule import build_schedule
 from nmt.training.trainer import Trainer
 from nmt.training.update import Updater
 from nmt.validation import Validation

@@ -17,7 +17,7 @@ from nmt.data.batching import Batch, Sentences, make_batch
 from nmt.data.plan import BatchPlan
 from nmt.hardware import autocast, count_flops
 from nmt.training.objective import Objective
-from nmt.training.optim import Schedule
+from nmt.training.schedule import Schedule
 
 
 def microbatch_seed(seed: int, step: int, microbatch: int) -> int:
@@ -112,7 +112,7 @@ class Updater:
         factor = self.schedule(step)
         for group, peak in zip(self.optimizer.param_groups, self._peaks, strict=True):
             group["lr"] = peak * factor
-        self.optimizer.found_inf = bad  # type: ignore[attr-defined]  # the fused kernels skip the update where it is 1
+        self.optimizer.found_inf = bad  # type: ignore[attr-defined]  # the update is skipped where it is 1
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.sums.count_norm(norm.double(), bad)

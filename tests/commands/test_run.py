@@ -18,11 +18,12 @@ from filelock import FileLock
 from nmt.commands import align, evaluate, prepare, run, train, translate
 from nmt.config import (
     AlignCommand,
+    AnnealingConfig,
     EvaluateCommand,
     LuongConfig,
     Precision,
-    ScheduleKind,
     SearchOverrides,
+    StableDecayConfig,
     TrackingConfig,
     TrainConfig,
     TranslateCommand,
@@ -96,16 +97,32 @@ def test_what_failed_before_the_first_checkpoint_can_be_mended(small):
     assert "reason" not in status
 
 
-def test_a_decay_that_has_begun_keeps_its_end(small):
-    schedule = replace(small.schedule, kind=ScheduleKind.warmup_stable_decay, decay_steps=2)
+@pytest.mark.parametrize("family_config", ["luong-general-feeding-1"], ids=str, indirect=True)
+@pytest.mark.parametrize(
+    ("schedule", "after"),
+    [(StableDecayConfig(warmup_steps=5, decay_steps=2), (3, 4)), (AnnealingConfig(warmup_steps=1), (2, 3, 4))],
+)
+def test_a_decay_that_has_begun_keeps_its_end(small, schedule, after):
     small = replace(small, schedule=schedule, train=replace(LIMITS, validate_every=1, max_steps=4))
     assert train.main(small) == 0
     with pytest.raises(ConfigError, match=r"`train.max_steps` was 4 and is now 6, but the learning rate already falls"):
         train.main(replace(small, train=replace(small.train, max_steps=6)))
     folder = RunFolder(Path(small.output_dir) / small.name)
-    for step in (3, 4):
+    for step in after:
         shutil.rmtree(folder.checkpoints.folder / f"step-{step:08d}")
     assert train.main(replace(small, train=replace(small.train, max_steps=6))) == 0
+
+
+@pytest.mark.parametrize("family_config", ["luong-general-feeding-1"], ids=str, indirect=True)
+def test_a_run_from_before_every_kind_had_its_own_settings_goes_on(small):
+    assert train.main(small) == 0
+    folder = RunFolder(Path(small.output_dir) / small.name)
+    stored = yaml.safe_load((folder.path / "config.yaml").read_text())
+    stored["optim"]["momentum"], stored["schedule"]["decay_steps"] = 0.95, 0
+    (folder.path / "config.yaml").write_text(yaml.safe_dump(stored))
+    assert folder.config() == small
+    assert train.main(replace(small, train=replace(LIMITS, max_steps=5))) == 0
+    assert folder.status["step"] == 5
 
 
 @pytest.mark.promise(22)

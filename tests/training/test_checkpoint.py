@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from nmt.config import OptimConfig, Weights
+from nmt.config import AdamConfig, Weights
 from nmt.training.checkpoint import CheckpointError, Checkpoints, load_weights
 from nmt.training.optim import build_optimizer
 
@@ -24,7 +24,7 @@ def save(checkpoints, step, value, keep_last=2, best=None):
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.fill_(value)
-    optimizer = build_optimizer(model, OptimConfig())
+    optimizer = build_optimizer(model, AdamConfig())
     checkpoints.save(step, model, optimizer, {"state": {"step": step}}, keep_last=keep_last, best=best)
     return model
 
