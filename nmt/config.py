@@ -22,12 +22,14 @@ class Device(Enum):
 class Precision(Enum):
     """Number format of the matrix products; ``auto`` is bf16 where the hardware multiplies it, otherwise fp32.
 
-    ``int8`` is for translating on the CPU with a model that is trained.
+    ``fp16`` is for GPUs that do not multiply bf16; losses are scaled while it trains. Most CPUs are very slow at it. ``int8`` is for
+    translating on the CPU with a model that is trained.
     """
 
     auto = "auto"
     fp32 = "fp32"
     bf16 = "bf16"
+    fp16 = "fp16"
     int8 = "int8"
 
 
@@ -126,11 +128,13 @@ class Metric(Enum):
 
 
 class Weights(Enum):
-    """Which weights of a finished run are meant: of the best validation, the newest, or the mean of the newest k."""
+    """Which weights of a finished run are meant: of the best validation, the newest, the mean of the newest k, or the moving average
+    that ``train.ema_decay`` asks for, of the best validation."""
 
     best = "best"
     latest = "latest"
     average = "average"
+    ema = "ema"
 
 
 class MetricName(Enum):
@@ -517,6 +521,11 @@ class TrainConfig:
     without a better ``metric``. ``keep_last`` checkpoints stay beside the best; ``average_last`` of them are averaged at the end.
     Checkpoints are written after validations, at the end, and, where ``save_every`` is given, after every so many updates.
     ``profile_updates`` of a copy of the model are made and profiled before training begins.
+
+    With ``ema_decay`` a moving average of the weights is kept (see :mod:`nmt.training.ema`) and validated in their place, so that the best
+    checkpoint is the one with the best average; ``evaluation.weights=ema`` uses it afterwards. With ``recompute`` the layers of a
+    Transformer keep their inputs alone for the backward pass and compute the rest anew: less memory, a third more work, the same numbers.
+    ``freeze`` names modules whose parameters stay as they are, such as ``encoder`` or ``embeddings.source``.
     """
 
     max_steps: int | None = None
@@ -533,6 +542,9 @@ class TrainConfig:
     average_last: int = 1
     max_bad_steps: int = 10
     profile_updates: int = 0
+    ema_decay: float | None = None
+    recompute: bool = False
+    freeze: list[str] = field(default_factory=list)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -581,7 +593,11 @@ class TrackingConfig:
 
 @dataclass(kw_only=True, slots=True)
 class Config:
-    """A whole run. ``name`` is its folder under ``output_dir``."""
+    """A whole run. ``name`` is its folder under ``output_dir``.
+
+    ``init_from`` is the folder of another run with the same vocabulary and sizes: training begins with the weights that it is evaluated
+    with, and a new optimiser.
+    """
 
     name: str = "run"
     output_dir: str = "outputs"
@@ -590,6 +606,7 @@ class Config:
     precision: Precision = Precision.auto
     threads: int | None = None
     fresh: bool = False
+    init_from: str | None = None
     data: DataConfig
     model: ModelConfig
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)

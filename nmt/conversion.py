@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """The plain dictionary of a configuration: nested dictionaries, numbers, strings; enums by name."""
+    """The plain dictionary of a configuration: nested dictionaries, lists, numbers, strings; enums by name."""
     result: dict[str, Any] = {}
     for f in dataclasses.fields(config):
         value = getattr(config, f.name)
@@ -99,6 +99,9 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
                 if value in names:
                     return option[value]
                 raise ConfigError(f"`{key}` must be one of {', '.join(names)}, but is {value!r}{suggestion(value, names)}")
+        elif typing.get_origin(option) is list:
+            if isinstance(value, list):
+                return [_convert(typing.get_args(option)[0], item, f"{key}[{i}]") for i, item in enumerate(value)]
         elif option is float and isinstance(value, int | float) and not isinstance(value, bool):
             return float(value)
         elif isinstance(value, option) and (option is bool or not isinstance(value, bool)):

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -32,7 +33,7 @@ from nmt.hardware import resolve_device, resolve_precision
 from nmt.models import build_model
 from nmt.models.interface import Seq2Seq
 from nmt.rules import validate
-from nmt.training.checkpoint import Checkpoints, load_weights
+from nmt.training.checkpoint import Checkpoints, distinct, load_weights
 from nmt.training.schedule import decay_begin
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ FREE_TO_CHANGE = (
     "train.max_bad_steps",
     "train.save_every",
     "train.profile_updates",
+    "train.recompute",
 )
 """Settings that may differ when a run goes on, because what it has learnt does not depend on them: where, how long, how it is shown.
 
@@ -237,6 +239,37 @@ def load_run(path: Path, weights: Weights | None, device: torch.device) -> tuple
     load_weights(model, values)
     log.info("%s: weights of step %s", path, ", ".join(map(str, steps)))
     return config, model.to(device).eval(), tokenizers
+
+
+def load_initial(model: Seq2Seq, path: Path, tokenizers: Tokenizers) -> None:
+    """Give a model the weights that another run is evaluated with.
+
+    Raises:
+        ConfigError: that run has another vocabulary, or weights of other names or shapes.
+        RunError: there is no run, or it has no checkpoint.
+        CheckpointError: the checkpoint is damaged.
+    """
+    folder = RunFolder(path)
+    config = folder.config()
+    known = Tokenizers.load(folder.tokenizer_folder, normalizers(config.data))
+    for side, theirs, ours in (("source", known.source, tokenizers.source), ("target", known.target, tokenizers.target)):
+        digests = [hashlib.sha256(each.model).hexdigest()[:16] for each in (theirs, ours)]
+        if theirs.model != ours.model:
+            raise ConfigError(
+                f"`init_from` must be a run with the same vocabulary, but the tokenizer of the {side} in {path} is {digests[0]} "
+                f"and not {digests[1]}; `tokenizer.model` can name that one"
+            )
+    weights, steps = folder.checkpoints.weights(config.evaluation.weights, config.train.average_last)
+    shapes = [{name: tuple(value.shape) for name, value in state.items()} for state in (weights, distinct(model.state_dict()))]
+    differing = sorted(name for name in shapes[0].keys() | shapes[1].keys() if shapes[0].get(name) != shapes[1].get(name))
+    if differing:
+        there, here = (shape.get(differing[0], "missing") for shape in shapes)
+        raise ConfigError(
+            f"`init_from` must be a run with a model of the same sizes, but `{differing[0]}` is {there} in {path} and {here} here"
+            + (f", and so on for {len(differing) - 1} more" if len(differing) > 1 else "")
+        )
+    load_weights(model, weights)
+    log.info("beginning with the weights of %s, step %s", path, ", ".join(map(str, steps)))
 
 
 def limits(config: Config) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from nmt.config import (
     AnnealingConfig,
     BuiltinDataConfig,
     Config,
+    EvaluationConfig,
+    ExponentialConfig,
     LuongConfig,
     PlateauConfig,
     RecurrentAttentionConfig,
@@ -20,6 +22,7 @@ from nmt.config import (
     SgdConfig,
     TrainConfig,
     TransformerConfig,
+    Weights,
 )
 from nmt.conversion import from_dict, seconds, to_dict
 from nmt.errors import ConfigError
@@ -31,8 +34,9 @@ def whole(**changes) -> Config:
 
 
 def test_round_trip_through_a_plain_dictionary():
-    config = whole()
+    config = whole(train=TrainConfig(max_steps=1, freeze=["encoder", "embeddings.source"]))
     plain = to_dict(config)
+    assert plain["train"]["freeze"] == ["encoder", "embeddings.source"]
     assert plain["model"]["kind"] == "luong"
     assert plain["model"]["attention"]["score"] == "general"
     assert from_dict(Config, plain) == config
@@ -50,6 +54,8 @@ def test_round_trip_through_a_plain_dictionary():
         ({"seed": "one"}, "`seed` must be int, but is 'one'"),
         ({"seed": True}, "`seed` must be int, but is True"),
         ({"train": {"max_steps": 1.5}}, "`train.max_steps` must be int or null, but is 1.5"),
+        ({"train": {"freeze": "encoder"}}, "`train.freeze` must be list, but is 'encoder'"),
+        ({"train": {"freeze": ["encoder", 3]}}, "`train.freeze[1]` must be str, but is 3"),
         ({"device": "tpu"}, "`device` must be one of auto, cpu, cuda"),
     ],
 )
@@ -91,6 +97,15 @@ def test_what_is_no_time(value):
         ({"model": TransformerConfig(dropout=1.0)}, "`model.dropout` must be at least 0 and below 1"),
         ({"model": LuongConfig(attention=RecurrentAttentionConfig(attention_dim=0))}, "`model.attention.attention_dim` must be"),
         ({"model": LuongConfig(hidden_dim=33)}, "`model.hidden_dim` must be even"),
+        (
+            {"train": TrainConfig(max_steps=1, ema_decay=1.0)},
+            "`train.ema_decay` must be above 0 and below 1, or null, but is 1.0",
+        ),
+        ({"evaluation": EvaluationConfig(weights=Weights.ema)}, "`evaluation.weights=ema` needs `train.ema_decay`"),
+        (
+            {"train": TrainConfig(max_steps=1, recompute=True)},
+            "`train.recompute` is for `model=transformer`, but the model is luong",
+        ),
         ({"optim": AdamConfig(beta2=1.0)}, "`optim.beta2` must be at least 0 and below 1, but is 1.0"),
         ({"optim": AdadeltaConfig(eps=-1.0)}, "`optim.eps` must be at least 0"),
         ({"optim": SgdConfig(nesterov=True)}, "`optim.nesterov` needs `optim.momentum` above 0"),

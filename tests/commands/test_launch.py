@@ -63,6 +63,7 @@ def nmt(monkeypatch, capsys, tmp_path):
             ["schedule=cosine", "schedule.decay_steps=5"],
             "`schedule.decay_steps` is not a setting of the `schedule` that is chosen",
         ),
+        (["train.freeze=encoder"], "`train.freeze`: "),
         (["train.max_steps=soon"], "`train.max_steps`: Value 'soon'"),
         (["name=../x"], "`name` must be 1 to 64"),
         (["name=/tmp/x"], "`name` must be 1 to 64"),
@@ -143,6 +144,12 @@ def test_every_file_of_conf_composes(nmt, choice):
     status, out, err = nmt("run", choice, "--cfg", "job", "--resolve")
     assert status == 0, err
     validate(from_dict(Config, yaml.safe_load(out)))
+
+
+def test_a_list_is_given_in_brackets(nmt):
+    status, out, _ = nmt("run", "train.freeze=[encoder,embeddings.source]", "--cfg", "job")
+    assert status == 0
+    assert from_dict(Config, yaml.safe_load(out)).train.freeze == ["encoder", "embeddings.source"]
 
 
 def test_an_own_folder_of_configuration(nmt, tmp_path):

@@ -161,6 +161,7 @@ def test_adafactor_is_the_paper(rate, shape):
     follow(AdafactorConfig(learning_rate=rate, beta2_decay=-0.5, max_update=1.1, weight_decay=0.1), equations, shape)
 
 
+@pytest.mark.promise(5)
 @pytest.mark.parametrize("bad", [{0}, {1}, {0, 1, 3}], ids=str)
 @pytest.mark.parametrize("poison", [math.nan, math.inf], ids=str)
 def test_a_gradient_that_is_not_finite_changes_nothing(optim, bad, poison):
