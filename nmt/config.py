@@ -22,12 +22,14 @@ class Device(Enum):
 class Precision(Enum):
     """Number format of the matrix products; ``auto`` is bf16 where the hardware multiplies it, otherwise fp32.
 
-    ``int8`` is for translating on the CPU with a model that is trained.
+    ``fp16`` is for GPUs that do not multiply bf16; losses are scaled while it trains. Most CPUs are very slow at it. ``int8`` is for
+    translating on the CPU with a model that is trained.
     """
 
     auto = "auto"
     fp32 = "fp32"
     bf16 = "bf16"
+    fp16 = "fp16"
     int8 = "int8"
 
 
@@ -108,13 +110,22 @@ class Tying(Enum):
 class OptimKind(Enum):
     adam = "adam"
     adamw = "adamw"
+    radam = "radam"
+    adafactor = "adafactor"
     muon = "muon"
+    adagrad = "adagrad"
+    adadelta = "adadelta"
+    sgd = "sgd"
 
 
 class ScheduleKind(Enum):
     constant = "constant"
     inverse_sqrt = "inverse_sqrt"
     warmup_stable_decay = "warmup_stable_decay"
+    linear = "linear"
+    cosine = "cosine"
+    exponential = "exponential"
+    plateau = "plateau"
 
 
 class Metric(Enum):
@@ -125,11 +136,13 @@ class Metric(Enum):
 
 
 class Weights(Enum):
-    """Which weights of a finished run are meant: of the best validation, the newest, or the mean of the newest k."""
+    """Which weights of a finished run are meant: of the best validation, the newest, the mean of the newest k, or the moving average
+    that ``train.ema_decay`` asks for, of the best validation."""
 
     best = "best"
     latest = "latest"
     average = "average"
+    ema = "ema"
 
 
 class MetricName(Enum):
@@ -392,25 +405,122 @@ class LossConfig:
 
 @dataclass(kw_only=True, slots=True)
 class OptimConfig:
-    """``momentum`` is muon's, for matrices; betas and ``eps`` are Adam's, which muon uses for embeddings, biases and norms."""
+    """What all optimisers share. ``weight_decay`` is of matrices only; ``max_grad_norm`` 0 clips nothing.
 
-    kind: OptimKind = OptimKind.adam
+    The decay is decoupled from the gradient (Loshchilov and Hutter 2019) but for adam, adagrad, adadelta and sgd, where it is added to it.
+    """
+
+    kind: OptimKind
     learning_rate: float = 1e-3
-    beta1: float = 0.9
-    beta2: float = 0.98
-    eps: float = 1e-8
-    momentum: float = 0.95
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
 
 
 @dataclass(kw_only=True, slots=True)
+class AdamConfig(OptimConfig):
+    """adam, adamw and radam."""
+
+    kind: OptimKind = OptimKind.adam
+    beta1: float = 0.9
+    beta2: float = 0.98
+    eps: float = 1e-8
+
+
+@dataclass(kw_only=True, slots=True)
+class MuonConfig(AdamConfig):
+    """``momentum`` is of matrices; betas and ``eps`` are of Adam, for embeddings, biases and norms."""
+
+    kind: OptimKind = OptimKind.muon
+    momentum: float = 0.95
+
+
+@dataclass(kw_only=True, slots=True)
+class AdafactorConfig(OptimConfig):
+    """Shazeer and Stern 2018. ``learning_rate`` is relative: an update of a parameter has at most the root mean square
+    min(learning rate, 1 / sqrt(t)) times the parameter's own, or 1e-3 where that is less; t counts its updates.
+
+    The second moment decays by 1 - t ** ``beta2_decay``; before it is scaled, an update is clipped to a root mean square of ``max_update``.
+    """
+
+    kind: OptimKind = OptimKind.adafactor
+    learning_rate: float = 1e-2
+    beta2_decay: float = -0.8
+    max_update: float = 1.0
+
+
+@dataclass(kw_only=True, slots=True)
+class AdagradConfig(OptimConfig):
+    """Duchi et al. 2011."""
+
+    kind: OptimKind = OptimKind.adagrad
+    learning_rate: float = 1e-2
+    eps: float = 1e-10
+
+
+@dataclass(kw_only=True, slots=True)
+class AdadeltaConfig(OptimConfig):
+    """Zeiler 2012, where ``learning_rate`` is 1."""
+
+    kind: OptimKind = OptimKind.adadelta
+    learning_rate: float = 1.0
+    rho: float = 0.95
+    eps: float = 1e-6
+
+
+@dataclass(kw_only=True, slots=True)
+class SgdConfig(OptimConfig):
+    """Stochastic gradient descent, with classical momentum or Nesterov's where ``momentum`` is above 0."""
+
+    kind: OptimKind = OptimKind.sgd
+    learning_rate: float = 1.0
+    momentum: float = 0.0
+    nesterov: bool = False
+
+
+@dataclass(kw_only=True, slots=True)
 class ScheduleConfig:
-    """``decay_steps`` is the length of the final decay of ``warmup_stable_decay``, which ends at ``train.max_steps``."""
+    """How the learning rate goes on after it rose linearly over ``warmup_steps``: ``constant`` and ``inverse_sqrt`` need no more."""
 
     kind: ScheduleKind = ScheduleKind.inverse_sqrt
     warmup_steps: int = 500
-    decay_steps: int = 0
+
+
+@dataclass(kw_only=True, slots=True)
+class StableDecayConfig(ScheduleConfig):
+    """``decay_steps`` is the length of the final decay, which ends at ``train.max_steps``."""
+
+    kind: ScheduleKind = ScheduleKind.warmup_stable_decay
+    decay_steps: int = 1_000
+
+
+@dataclass(kw_only=True, slots=True)
+class AnnealingConfig(ScheduleConfig):
+    """linear and cosine: it falls from the end of the warm-up to ``train.max_steps``, where it is ``final_factor`` of the peak."""
+
+    kind: ScheduleKind = ScheduleKind.cosine
+    final_factor: float = 0.0
+
+
+@dataclass(kw_only=True, slots=True)
+class ExponentialConfig(ScheduleConfig):
+    """From update ``start`` on, and again every ``every`` updates, it is multiplied by ``rate``, down to ``final_factor`` of the peak."""
+
+    kind: ScheduleKind = ScheduleKind.exponential
+    rate: float = 0.5
+    start: int = 8_000
+    every: int = 1_000
+    final_factor: float = 0.0
+
+
+@dataclass(kw_only=True, slots=True)
+class PlateauConfig(ScheduleConfig):
+    """It is multiplied by ``rate`` whenever ``patience`` validations more have passed without a better ``train.metric``, down to
+    ``final_factor`` of the peak."""
+
+    kind: ScheduleKind = ScheduleKind.plateau
+    rate: float = 0.5
+    patience: int = 3
+    final_factor: float = 0.0
 
 
 @dataclass(kw_only=True, slots=True)
@@ -422,6 +532,11 @@ class TrainConfig:
     without a better ``metric``. ``keep_last`` checkpoints stay beside the best; ``average_last`` of them are averaged at the end.
     Checkpoints are written after validations, at the end, and, where ``save_every`` is given, after every so many updates.
     ``profile_updates`` of a copy of the model are made and profiled before training begins.
+
+    With ``ema_decay`` a moving average of the weights is kept (see :mod:`nmt.training.ema`) and validated in their place, so that the best
+    checkpoint is the one with the best average; ``evaluation.weights=ema`` uses it afterwards. With ``recompute`` the layers of a
+    Transformer keep their inputs alone for the backward pass and compute the rest anew: less memory, a third more work, the same numbers.
+    ``freeze`` names modules whose parameters stay as they are, such as ``encoder`` or ``embeddings.source``.
     """
 
     max_steps: int | None = None
@@ -438,6 +553,9 @@ class TrainConfig:
     average_last: int = 1
     max_bad_steps: int = 10
     profile_updates: int = 0
+    ema_decay: float | None = None
+    recompute: bool = False
+    freeze: list[str] = field(default_factory=list)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -486,7 +604,11 @@ class TrackingConfig:
 
 @dataclass(kw_only=True, slots=True)
 class Config:
-    """A whole run. ``name`` is its folder under ``output_dir``."""
+    """A whole run. ``name`` is its folder under ``output_dir``.
+
+    ``init_from`` is the folder of another run with the same vocabulary and sizes: training begins with the weights that it is evaluated
+    with, and a new optimiser.
+    """
 
     name: str = "run"
     output_dir: str = "outputs"
@@ -495,11 +617,12 @@ class Config:
     precision: Precision = Precision.auto
     threads: int | None = None
     fresh: bool = False
+    init_from: str | None = None
     data: DataConfig
     model: ModelConfig
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     loss: LossConfig = field(default_factory=LossConfig)
-    optim: OptimConfig = field(default_factory=OptimConfig)
+    optim: OptimConfig = field(default_factory=AdamConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
@@ -606,6 +729,25 @@ VARIANTS: dict[type, dict[Enum, type]] = {
         ModelKind.bahdanau: BahdanauConfig,
         ModelKind.luong: LuongConfig,
         ModelKind.transformer: TransformerConfig,
+    },
+    OptimConfig: {
+        OptimKind.adam: AdamConfig,
+        OptimKind.adamw: AdamConfig,
+        OptimKind.radam: AdamConfig,
+        OptimKind.adafactor: AdafactorConfig,
+        OptimKind.muon: MuonConfig,
+        OptimKind.adagrad: AdagradConfig,
+        OptimKind.adadelta: AdadeltaConfig,
+        OptimKind.sgd: SgdConfig,
+    },
+    ScheduleConfig: {
+        ScheduleKind.constant: ScheduleConfig,
+        ScheduleKind.inverse_sqrt: ScheduleConfig,
+        ScheduleKind.warmup_stable_decay: StableDecayConfig,
+        ScheduleKind.linear: AnnealingConfig,
+        ScheduleKind.cosine: AnnealingConfig,
+        ScheduleKind.exponential: ExponentialConfig,
+        ScheduleKind.plateau: PlateauConfig,
     },
 }
 """The classes that ``kind`` chooses between, by the base class that a field is declared with."""

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """The plain dictionary of a configuration: nested dictionaries, numbers, strings; enums by name."""
+    """The plain dictionary of a configuration: nested dictionaries, lists, numbers, strings; enums by name."""
     result: dict[str, Any] = {}
     for f in dataclasses.fields(config):
         value = getattr(config, f.name)
@@ -53,16 +53,16 @@ def from_dict(cls: type[T], values: Mapping[str, Any], path: str = "") -> T:
     Raises:
         ConfigError: an unknown key or choice (with the nearest known one), a missing key, or a value of the wrong type.
     """
-    prefix = f"{path}." if path else ""
+    prefix, variant = f"{path}." if path else "", ""
     if cls in VARIANTS:
         variants = VARIANTS[cls]
         kind = _convert(type(next(iter(variants))), values.get("kind"), f"{prefix}kind")
-        cls = variants[kind]
+        cls, variant = variants[kind], f" of `{prefix}kind={kind.name}`"
     hints = typing.get_type_hints(cls)
     names = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
     for key in values:
         if key not in names:
-            raise ConfigError(f"`{prefix}{key}` is not a setting{suggestion(str(key), names)}")
+            raise ConfigError(f"`{prefix}{key}` is not a setting{variant}{suggestion(str(key), names)}")
     try:
         return cls(**{key: _convert(hints[key], value, f"{prefix}{key}") for key, value in values.items()})
     except TypeError as error:
@@ -99,6 +99,9 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
                 if value in names:
                     return option[value]
                 raise ConfigError(f"`{key}` must be one of {', '.join(names)}, but is {value!r}{suggestion(value, names)}")
+        elif typing.get_origin(option) is list:
+            if isinstance(value, list):
+                return [_convert(typing.get_args(option)[0], item, f"{key}[{i}]") for i, item in enumerate(value)]
         elif option is float and isinstance(value, int | float) and not isinstance(value, bool):
             return float(value)
         elif isinstance(value, option) and (option is bool or not isinstance(value, bool)):

@@ -17,6 +17,9 @@ from nmt import allocator, distributed
 from nmt.config import Device, Precision
 from nmt.errors import ConfigError
 
+HALVES = {Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}
+"""The 16-bit types that products can be made in."""
+
 
 def resolve_device(device: Device) -> torch.device:
     """The device to use.
@@ -47,8 +50,8 @@ def resolve_precision(precision: Precision, device: torch.device) -> Precision:
 
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
-    """The context in which a model of this precision runs: bf16 products, float32 weights."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision is Precision.bf16)
+    """The context in which a model of this precision runs: products of 16-bit numbers where it says so, float32 weights."""
+    return torch.autocast(device.type, dtype=HALVES.get(precision, torch.bfloat16), enabled=precision in HALVES)
 
 
 def matmul_peak(device: torch.device, precision: Precision) -> float:
@@ -57,7 +60,9 @@ def matmul_peak(device: torch.device, precision: Precision) -> float:
     What a share of the peak is a share of: it is measured with the threads that the process has, not looked up.
     """
     size = 8192 if device.type == "cuda" else 1024
-    kind = {Precision.bf16: torch.bfloat16, Precision.int8: torch.int8}.get(precision, torch.float32)
+    if device.type == "cpu" and precision is Precision.fp16:
+        size = 128  # few processors multiply it, and then 1,024 would take minutes
+    kind = {**HALVES, Precision.int8: torch.int8}.get(precision, torch.float32)
     product = torch._int_mm if precision is Precision.int8 else torch.mm
     a, b = (torch.ones(size, size, device=device, dtype=kind) for _ in range(2))
     best = math.inf

@@ -3,12 +3,38 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from nmt.config import Config, Precision, RecurrentConfig, SearchConfig, TokenizerConfig, TokenizerKind, TransformerConfig, Tying
+from nmt.config import (
+    Config,
+    ModelConfig,
+    OptimConfig,
+    PlateauConfig,
+    Precision,
+    RecurrentConfig,
+    SearchConfig,
+    SgdConfig,
+    TokenizerConfig,
+    TokenizerKind,
+    TrainConfig,
+    TransformerConfig,
+    Tying,
+    Weights,
+)
 from nmt.conversion import seconds, to_dict
 from nmt.errors import ConfigError
+
+RANGES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
+    (("beta1", "beta2", "momentum", "rho"), lambda value: 0 <= value < 1, "at least 0 and below 1"),
+    (("learning_rate", "weight_decay", "max_grad_norm", "eps"), lambda value: value >= 0, "at least 0"),
+    (("beta2_decay",), lambda value: value <= 0, "at most 0"),
+    (("every", "patience", "max_update"), lambda value: value >= 1, "at least 1"),
+    (("warmup_steps", "start"), lambda value: value >= 0, "at least 0"),
+    (("rate",), lambda value: 0 < value < 1, "above 0 and below 1"),
+    (("final_factor",), lambda value: 0 <= value <= 1, "at least 0 and at most 1"),
+)
+"""What numbers of optimisers and schedules must be, by name."""
 
 
 def validate(config: Config) -> None:
@@ -17,48 +43,44 @@ def validate(config: Config) -> None:
     Raises:
         ConfigError: the first rule that is broken.
     """
-    train, model = config.train, config.model
     validate_name(config.name)
     validate_search(config.search)
-    at_least_one = {
-        "train.max_tokens": train.max_tokens,
-        "train.microbatches": train.microbatches,
-        "train.validate_every": train.validate_every,
-        "train.save_every": 1 if train.save_every is None else train.save_every,
-        "train.log_every": train.log_every,
-        "train.keep_last": train.keep_last,
-        "train.average_last": train.average_last,
-        "train.max_bad_steps": train.max_bad_steps,
-        "loss.chunk_size": config.loss.chunk_size,
-        "data.processes": 1 if config.data.processes is None else config.data.processes,
-    }
-    _validate_counts(at_least_one)
     if config.precision is Precision.int8:
-        raise ConfigError("`precision=int8` is for `nmt translate` and `nmt evaluate`; a run is trained in fp32 or bf16")
+        raise ConfigError("`precision=int8` is for `nmt translate` and `nmt evaluate`; a run is trained in fp32, bf16 or fp16")
+    _validate_counts(
+        {
+            "loss.chunk_size": config.loss.chunk_size,
+            "data.processes": 1 if config.data.processes is None else config.data.processes,
+        }
+    )
     if not 0 <= config.loss.label_smoothing < 1:
         raise ConfigError(f"`loss.label_smoothing` must be at least 0 and below 1, but is {config.loss.label_smoothing}")
-    if train.average_last > train.keep_last:
-        raise ConfigError(
-            f"`train.average_last` must be at most `train.keep_last` ({train.keep_last}), but is {train.average_last}"
-        )
-    seconds(train.max_time)
-    if train.max_steps is train.max_epochs is train.max_time is train.patience is None:
-        raise ConfigError("training has no end: set `train.max_steps`, `train.max_epochs`, `train.max_time` or `train.patience`")
-    _validate_sizes(to_dict(model), "model")
+    _validate_train(config.train)
+    _validate_optim(config.optim)
+    _validate_ranges(to_dict(config.schedule), "schedule")
+    _validate_model(config.model)
     _validate_tokenizer(config.tokenizer)
+    _validate_together(config)
+
+
+def _validate_together(config: Config) -> None:
+    """What one part of the settings asks of another."""
+    train, model, schedule = config.train, config.model, config.schedule
+    if config.evaluation.weights is Weights.ema and train.ema_decay is None:
+        raise ConfigError("`evaluation.weights=ema` needs `train.ema_decay`, which keeps a moving average of the weights")
+    if train.recompute and not isinstance(model, TransformerConfig):
+        raise ConfigError(
+            f"`train.recompute` is for `model=transformer`, but the model is {model.kind.name}: its layers run through the sentence "
+            "step by step, so that none has an input that all the rest could be computed from"
+        )
+    if isinstance(schedule, PlateauConfig) and train.patience is not None and schedule.patience >= train.patience:
+        raise ConfigError(
+            f"`schedule.patience` must be below `train.patience` ({train.patience}), which ends training, but is {schedule.patience}"
+        )
     if model.tying is Tying.three_way and not config.tokenizer.joint:
         raise ConfigError(
             "`model.tying=three_way` ties source to target embeddings, which `tokenizer.joint=false` does not allow"
         )
-    if isinstance(model, TransformerConfig):
-        if model.model_dim % model.num_heads:
-            raise ConfigError(
-                f"`model.model_dim` must be a multiple of `model.num_heads` ({model.num_heads}), but is {model.model_dim}"
-            )
-        if model.model_dim % 2:
-            raise ConfigError(f"`model.model_dim` must be even (sine and cosine positions), but is {model.model_dim}")
-    if isinstance(model, RecurrentConfig) and model.hidden_dim % 2:
-        raise ConfigError(f"`model.hidden_dim` must be even (two directions of the encoder), but is {model.hidden_dim}")
 
 
 def validate_name(name: str) -> None:
@@ -82,6 +104,42 @@ def validate_search(search: SearchConfig) -> None:
         raise ConfigError(f"`search.length_penalty` must be at least 0, but is {search.length_penalty}")
 
 
+def _validate_train(train: TrainConfig) -> None:
+    at_least_one = {
+        "train.max_tokens": train.max_tokens,
+        "train.microbatches": train.microbatches,
+        "train.validate_every": train.validate_every,
+        "train.save_every": 1 if train.save_every is None else train.save_every,
+        "train.log_every": train.log_every,
+        "train.keep_last": train.keep_last,
+        "train.average_last": train.average_last,
+        "train.max_bad_steps": train.max_bad_steps,
+    }
+    _validate_counts(at_least_one)
+    if train.average_last > train.keep_last:
+        raise ConfigError(
+            f"`train.average_last` must be at most `train.keep_last` ({train.keep_last}), but is {train.average_last}"
+        )
+    if train.ema_decay is not None and not 0 < train.ema_decay < 1:
+        raise ConfigError(f"`train.ema_decay` must be above 0 and below 1, or null, but is {train.ema_decay}")
+    seconds(train.max_time)
+    if train.max_steps is train.max_epochs is train.max_time is train.patience is None:
+        raise ConfigError("training has no end: set `train.max_steps`, `train.max_epochs`, `train.max_time` or `train.patience`")
+
+
+def _validate_model(model: ModelConfig) -> None:
+    _validate_sizes(to_dict(model), "model")
+    if isinstance(model, TransformerConfig):
+        if model.model_dim % model.num_heads:
+            raise ConfigError(
+                f"`model.model_dim` must be a multiple of `model.num_heads` ({model.num_heads}), but is {model.model_dim}"
+            )
+        if model.model_dim % 2:
+            raise ConfigError(f"`model.model_dim` must be even (sine and cosine positions), but is {model.model_dim}")
+    if isinstance(model, RecurrentConfig) and model.hidden_dim % 2:
+        raise ConfigError(f"`model.hidden_dim` must be even (two directions of the encoder), but is {model.hidden_dim}")
+
+
 def _validate_tokenizer(tokenizer: TokenizerConfig) -> None:
     if tokenizer.joint and (tokenizer.target_vocab_size or tokenizer.target_model):
         raise ConfigError("`tokenizer.target_vocab_size` and `tokenizer.target_model` need `tokenizer.joint=false`")
@@ -94,6 +152,19 @@ def _validate_tokenizer(tokenizer: TokenizerConfig) -> None:
             )
         if not 0 < tokenizer.sampling_alpha < 1:
             raise ConfigError(f"`tokenizer.sampling_alpha` must be above 0 and below 1, but is {tokenizer.sampling_alpha}")
+
+
+def _validate_optim(optim: OptimConfig) -> None:
+    _validate_ranges(to_dict(optim), "optim")
+    if isinstance(optim, SgdConfig) and optim.nesterov and not optim.momentum:
+        raise ConfigError("`optim.nesterov` needs `optim.momentum` above 0")
+
+
+def _validate_ranges(values: Mapping[str, Any], path: str) -> None:
+    for name, value in values.items():
+        for names, holds, words in RANGES:
+            if name in names and not holds(value):
+                raise ConfigError(f"`{path}.{name}` must be {words}, but is {value}")
 
 
 def _validate_counts(counts: Mapping[str, int]) -> None:

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -21,7 +22,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from nmt import distributed
-from nmt.config import Config, Precision, ScheduleKind, Weights
+from nmt.config import Config, Precision, Weights
 from nmt.conversion import flat, from_dict, to_dict
 from nmt.data.reader import normalizers
 from nmt.data.store import Store
@@ -32,7 +33,8 @@ from nmt.hardware import resolve_device, resolve_precision
 from nmt.models import build_model
 from nmt.models.interface import Seq2Seq
 from nmt.rules import validate
-from nmt.training.checkpoint import Checkpoints, load_weights
+from nmt.training.checkpoint import Checkpoints, distinct, load_weights
+from nmt.training.schedule import decay_begin
 
 log = logging.getLogger(__name__)
 
@@ -51,11 +53,18 @@ FREE_TO_CHANGE = (
     "train.max_bad_steps",
     "train.save_every",
     "train.profile_updates",
+    "train.recompute",
 )
 """Settings that may differ when a run goes on, because what it has learnt does not depend on them: where, how long, how it is shown.
 
 ``train.max_steps`` is not among them once the learning rate falls towards that step.
 """
+
+FORMER = (
+    ("optim", ("adam", "adamw"), "momentum"),
+    ("schedule", ("constant", "inverse_sqrt"), "decay_steps"),
+)
+"""Settings that a stored configuration may have of the time when all kinds of a group had the same ones: they meant nothing to these."""
 
 
 class RunError(UserError):
@@ -120,6 +129,9 @@ class RunFolder:
             raise RunError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
         if not isinstance(values, dict):
             raise RunError(f"{path} cannot be read: it holds no settings")
+        for group, kinds, name in FORMER:
+            if isinstance(values.get(group), dict) and values[group].get("kind") in kinds:
+                values[group].pop(name, None)
         return from_dict(Config, values)
 
     def write_config(self, config: Config) -> None:
@@ -229,6 +241,37 @@ def load_run(path: Path, weights: Weights | None, device: torch.device) -> tuple
     return config, model.to(device).eval(), tokenizers
 
 
+def load_initial(model: Seq2Seq, path: Path, tokenizers: Tokenizers) -> None:
+    """Give a model the weights that another run is evaluated with.
+
+    Raises:
+        ConfigError: that run has another vocabulary, or weights of other names or shapes.
+        RunError: there is no run, or it has no checkpoint.
+        CheckpointError: the checkpoint is damaged.
+    """
+    folder = RunFolder(path)
+    config = folder.config()
+    known = Tokenizers.load(folder.tokenizer_folder, normalizers(config.data))
+    for side, theirs, ours in (("source", known.source, tokenizers.source), ("target", known.target, tokenizers.target)):
+        digests = [hashlib.sha256(each.model).hexdigest()[:16] for each in (theirs, ours)]
+        if theirs.model != ours.model:
+            raise ConfigError(
+                f"`init_from` must be a run with the same vocabulary, but the tokenizer of the {side} in {path} is {digests[0]} "
+                f"and not {digests[1]}; `tokenizer.model` can name that one"
+            )
+    weights, steps = folder.checkpoints.weights(config.evaluation.weights, config.train.average_last)
+    shapes = [{name: tuple(value.shape) for name, value in state.items()} for state in (weights, distinct(model.state_dict()))]
+    differing = sorted(name for name in shapes[0].keys() | shapes[1].keys() if shapes[0].get(name) != shapes[1].get(name))
+    if differing:
+        there, here = (shape.get(differing[0], "missing") for shape in shapes)
+        raise ConfigError(
+            f"`init_from` must be a run with a model of the same sizes, but `{differing[0]}` is {there} in {path} and {here} here"
+            + (f", and so on for {len(differing) - 1} more" if len(differing) > 1 else "")
+        )
+    load_weights(model, weights)
+    log.info("beginning with the weights of %s, step %s", path, ", ".join(map(str, steps)))
+
+
 def limits(config: Config) -> dict[str, Any]:
     """What ends training; other limits make a finished run go on."""
     train = config.train
@@ -246,11 +289,11 @@ def _agree(folder: RunFolder, new: Config) -> Config:
         for key in sorted(before.keys() | now.keys())
         if before.get(key) != now.get(key) and not key.startswith(FREE_TO_CHANGE)
     ]
-    end_moves = new.schedule.kind is ScheduleKind.warmup_stable_decay and new.train.max_steps != old.train.max_steps
-    if end_moves and max(folder.checkpoints.steps(), default=0) > (old.train.max_steps or 0) - old.schedule.decay_steps:
+    begin = decay_begin(old.schedule, old.train.max_steps or 0)
+    if begin is not None and new.train.max_steps != old.train.max_steps and max(folder.checkpoints.steps(), default=0) > begin:
         changed.append(
             f"`train.max_steps` was {old.train.max_steps} and is now {new.train.max_steps}, but the learning rate already falls "
-            f"over the last {old.schedule.decay_steps} steps"
+            "towards that step"
         )
     if changed:
         raise ConfigError(

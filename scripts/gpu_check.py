@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from bench_train import measure
 
 from nmt.attention import kernels
 from nmt.config import (
+    VARIANTS,
     BahdanauConfig,
     LossConfig,
     LuongConfig,
@@ -45,7 +47,8 @@ from nmt.layout import Layout
 from nmt.models import build_model
 from nmt.training.checkpoint import Checkpoints, load_weights
 from nmt.training.objective import Objective
-from nmt.training.optim import build_optimizer, build_schedule
+from nmt.training.optim import build_optimizer
+from nmt.training.schedule import build_schedule
 from nmt.training.update import Updater
 
 CPU = torch.device("cpu")
@@ -94,7 +97,7 @@ def updater(
     torch.manual_seed(1)
     split = MadeSplit(400 * max_tokens // 1000, vocab_size, 22.0)
     model = build_model(config, (vocab_size, vocab_size)).to(device)
-    optim = OptimConfig(kind=optimizer, learning_rate=5e-4)
+    optim = VARIANTS[OptimConfig][optimizer](kind=optimizer, learning_rate=5e-4)
     return Updater(
         objective=Objective(model, LossConfig()),
         optimizer=build_optimizer(model, optim),
@@ -158,6 +161,27 @@ def resume_error(config: ModelConfig, device: torch.device, packed: bool, optimi
         second(step)
     pairs = zip(whole.objective.parameters(), second.objective.parameters(), strict=True)
     return max(float((a - b).detach().abs().max()) for a, b in pairs)
+
+
+def skip_error(device: torch.device, optimizer: OptimKind) -> float:
+    """The largest change that an update whose gradient is not finite makes in a weight or in what the optimiser remembers."""
+    update = updater(TINY, 512, 1024, device, Precision.fp32, packed=False, optimizer=optimizer)
+    update.objective.train()
+    update(0)
+    state = [value for values in update.optimizer.state.values() for value in values.values()]
+    changing = [parameter.detach() for parameter in update.objective.parameters()] + state
+    before = [tensor.clone() for tensor in changing]
+    backward = update.backward
+
+    def poisoned(*arguments: Any) -> None:
+        backward(*arguments)
+        for parameter in update.objective.parameters():
+            assert parameter.grad is not None
+            parameter.grad.fill_(float("nan"))
+
+    update.backward = poisoned  # type: ignore[method-assign]
+    update(1)
+    return float(torch.stack([(a - b).abs().max().cpu() for a, b in zip(changing, before, strict=True)]).max())
 
 
 def search_difference(config: ModelConfig, device: torch.device) -> int:
@@ -227,13 +251,17 @@ def main() -> int:
             check(f"attention {kernel} {dtype} packed={packed} causal={causal}", lambda error=error: error, limit)
     for name, config in SMALL.items():
         for packed in (False, True) if name == "transformer" else (False,):
-            for precision, limit in ((Precision.fp32, 1e-3), (Precision.bf16, 0.1)):
+            halves = (Precision.bf16, Precision.fp16) if on_gpu else (Precision.bf16,)
+            for precision, limit in ((Precision.fp32, 1e-3), *((half, 0.1) for half in halves)):
                 what = f"{name} gradients {precision.name} packed={packed} against the CPU"
                 check(what, lambda c=config, q=precision, r=packed: gradient_error(c, device, q, r), limit)
             for kind in (OptimKind.adam, OptimKind.muon):
                 what = f"{name} resumed with {kind.name}, packed={packed}"
                 check(what, lambda c=config, r=packed, o=kind: resume_error(c, device, r, o), 1e-3 if on_gpu else 0.0)
         check(f"{name} sentences translated otherwise than on the CPU", lambda c=config: search_difference(c, device), 1)
+
+    for kind in OptimKind:
+        check(f"what a bad update changes with {kind.name}", lambda o=kind: skip_error(device, o), 0.0)
 
     peak, bytes_per_s = matmul_peak(device, Precision.bf16 if on_gpu else Precision.fp32), bandwidth(device)
     ridge = peak / bytes_per_s

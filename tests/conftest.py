@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from nmt.config import (
+    AdamConfig,
     BahdanauConfig,
     CleaningConfig,
     Config,
     FilesDataConfig,
     LuongConfig,
     NormPlacement,
-    OptimConfig,
     Precision,
     RecurrentAttentionConfig,
     ScheduleConfig,
@@ -122,7 +122,7 @@ def run_config(copy_files, tmp_path_factory):
             tokenizer=TokenizerConfig(vocab_size=30),
             model=model,
             precision=Precision.fp32,
-            optim=OptimConfig(learning_rate=3e-3),
+            optim=AdamConfig(learning_rate=3e-3),
             schedule=ScheduleConfig(warmup_steps=5),
             train=TrainConfig(max_steps=12, max_tokens=256, validate_every=5, log_every=2, keep_last=20),
             search=SearchConfig(beam_size=2),

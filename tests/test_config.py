@@ -5,15 +5,24 @@ import pytest
 
 from nmt import config as options
 from nmt.config import (
+    AdadeltaConfig,
+    AdafactorConfig,
+    AdamConfig,
+    AnnealingConfig,
     BuiltinDataConfig,
     Config,
+    EvaluationConfig,
+    ExponentialConfig,
     LuongConfig,
+    PlateauConfig,
     RecurrentAttentionConfig,
     Score,
     SearchConfig,
     SearchOverrides,
+    SgdConfig,
     TrainConfig,
     TransformerConfig,
+    Weights,
 )
 from nmt.conversion import from_dict, seconds, to_dict
 from nmt.errors import ConfigError
@@ -25,8 +34,9 @@ def whole(**changes) -> Config:
 
 
 def test_round_trip_through_a_plain_dictionary():
-    config = whole()
+    config = whole(train=TrainConfig(max_steps=1, freeze=["encoder", "embeddings.source"]))
     plain = to_dict(config)
+    assert plain["train"]["freeze"] == ["encoder", "embeddings.source"]
     assert plain["model"]["kind"] == "luong"
     assert plain["model"]["attention"]["score"] == "general"
     assert from_dict(Config, plain) == config
@@ -39,9 +49,13 @@ def test_round_trip_through_a_plain_dictionary():
         ({"model": {"kind": "luong", "_target_": "os.system"}}, "`model._target_` is not a setting"),
         ({"model": {"kind": "os.system"}}, "`model.kind` must be one of bahdanau, luong, transformer"),
         ({"model": {"kind": "bahdanau", "input_feeding": True}}, "`model.input_feeding` is not a setting"),
+        ({"optim": {"kind": "sgd", "beta1": 0.9}}, "`optim.beta1` is not a setting of `optim.kind=sgd`"),
+        ({"schedule": {"kind": "cosine", "patience": 2}}, "`schedule.patience` is not a setting of `schedule.kind=cosine`"),
         ({"seed": "one"}, "`seed` must be int, but is 'one'"),
         ({"seed": True}, "`seed` must be int, but is True"),
         ({"train": {"max_steps": 1.5}}, "`train.max_steps` must be int or null, but is 1.5"),
+        ({"train": {"freeze": "encoder"}}, "`train.freeze` must be list, but is 'encoder'"),
+        ({"train": {"freeze": ["encoder", 3]}}, "`train.freeze[1]` must be str, but is 3"),
         ({"device": "tpu"}, "`device` must be one of auto, cpu, cuda"),
     ],
 )
@@ -83,6 +97,26 @@ def test_what_is_no_time(value):
         ({"model": TransformerConfig(dropout=1.0)}, "`model.dropout` must be at least 0 and below 1"),
         ({"model": LuongConfig(attention=RecurrentAttentionConfig(attention_dim=0))}, "`model.attention.attention_dim` must be"),
         ({"model": LuongConfig(hidden_dim=33)}, "`model.hidden_dim` must be even"),
+        (
+            {"train": TrainConfig(max_steps=1, ema_decay=1.0)},
+            "`train.ema_decay` must be above 0 and below 1, or null, but is 1.0",
+        ),
+        ({"evaluation": EvaluationConfig(weights=Weights.ema)}, "`evaluation.weights=ema` needs `train.ema_decay`"),
+        (
+            {"train": TrainConfig(max_steps=1, recompute=True)},
+            "`train.recompute` is for `model=transformer`, but the model is luong",
+        ),
+        ({"optim": AdamConfig(beta2=1.0)}, "`optim.beta2` must be at least 0 and below 1, but is 1.0"),
+        ({"optim": AdadeltaConfig(eps=-1.0)}, "`optim.eps` must be at least 0"),
+        ({"optim": SgdConfig(nesterov=True)}, "`optim.nesterov` needs `optim.momentum` above 0"),
+        ({"optim": AdafactorConfig(beta2_decay=0.8)}, "`optim.beta2_decay` must be at most 0"),
+        ({"schedule": ExponentialConfig(rate=2.0)}, "`schedule.rate` must be above 0 and below 1, but is 2.0"),
+        ({"schedule": ExponentialConfig(every=0)}, "`schedule.every` must be at least 1"),
+        ({"schedule": AnnealingConfig(final_factor=1.5)}, "`schedule.final_factor` must be at least 0 and at most 1"),
+        (
+            {"schedule": PlateauConfig(patience=3), "train": TrainConfig(patience=3)},
+            r"`schedule.patience` must be below `train.patience` \(3\), which ends training, but is 3",
+        ),
     ],
 )
 def test_rules_between_settings(changes, message):

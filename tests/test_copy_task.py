@@ -8,9 +8,9 @@ import pytest
 
 from nmt.commands import train
 from nmt.config import (
+    AdamConfig,
     BahdanauConfig,
     LuongConfig,
-    OptimConfig,
     ScheduleConfig,
     StackConfig,
     TokenizerConfig,
@@ -52,7 +52,7 @@ def test_copying_is_learned(run_config, many_lines, name):
         config,
         data=replace(config.data, source=str(many_lines / "x.de"), target=str(many_lines / "x.en"), dev_size=100),
         tokenizer=TokenizerConfig(vocab_size=16),
-        optim=OptimConfig(learning_rate=5e-3),
+        optim=AdamConfig(learning_rate=5e-3),
         schedule=ScheduleConfig(warmup_steps=40),
         train=TrainConfig(max_steps=400, max_tokens=512, validate_every=400, log_every=100),
     )

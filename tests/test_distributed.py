@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from nmt import distributed
 from nmt.commands import train
-from nmt.config import ModelKind, OptimConfig, OptimKind, TrainConfig
+from nmt.config import AdamConfig, ModelKind, MuonConfig, TrainConfig
 from nmt.conversion import to_dict
 from nmt.data.plan import BatchPlan
 from nmt.data.prepare import prepare
@@ -57,11 +57,11 @@ def config(run_config, family_config):
     """Seven updates of up to six micro-batches, with dropout."""
     names = ("dropout", "embedding_dropout", "output_dropout")
     model = replace(family_config, **{name: 0.2 for name in names if hasattr(family_config, name)})
-    kind = OptimKind.muon if family_config.kind is ModelKind.transformer else OptimKind.adam
+    optim = MuonConfig if family_config.kind is ModelKind.transformer else AdamConfig
     # the gradient of a key's bias is 0 but for rounding, which Adam without a large eps would make as large as any other
     return run_config(
         model,
-        optim=OptimConfig(kind=kind, learning_rate=3e-3, eps=1e-4),
+        optim=optim(learning_rate=3e-3, eps=1e-4),
         train=TrainConfig(max_steps=7, max_tokens=256, microbatches=6, validate_every=7, log_every=2),
     )
 

@@ -29,7 +29,7 @@ def test_products_of_integers_are_counted():
     assert count_flops(lambda: layer(torch.rand(2, 4, 3))) == 2 * 2 * 4 * 3 * 5
 
 
-@pytest.mark.parametrize("precision", [Precision.fp32, Precision.bf16, Precision.int8])
+@pytest.mark.parametrize("precision", [Precision.fp32, Precision.bf16, Precision.fp16, Precision.int8])
 def test_every_precision_has_a_peak(precision):
     assert matmul_peak(torch.device("cpu"), precision) > 1e8
 

@@ -107,14 +107,15 @@ def test_training_imports_what_it_needs_when_it_needs_it():
     code = f"""
 import sys, torch
 import nmt.commands.run, nmt.commands.train
-from nmt.config import OptimConfig
+from nmt.config import VARIANTS, OptimConfig
 from nmt.training.optim import build_optimizer
 model = torch.nn.Linear(2, 3)
-optimizer = build_optimizer(model, OptimConfig())
-model(torch.ones(2)).sum().backward()
-optimizer.step()
-optimizer.zero_grad()
-optimizer.load_state_dict(optimizer.state_dict())
+for kind, config in VARIANTS[OptimConfig].items():
+    optimizer = build_optimizer(model, config(kind=kind))
+    model(torch.ones(2)).sum().backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    optimizer.load_state_dict(optimizer.state_dict())
 print([name for name in {HEAVY} if name in sys.modules])
 """
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

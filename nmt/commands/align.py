@@ -20,7 +20,7 @@ from nmt.rules import validate_name
 
 def main(command: AlignCommand) -> int:
     if command.precision is Precision.int8:
-        raise ConfigError("`precision=int8` is for `nmt translate` and `nmt evaluate`; attention is read in fp32 or bf16")
+        raise ConfigError("`precision=int8` is for `nmt translate` and `nmt evaluate`; attention is read in fp32, bf16 or fp16")
     validate_name(command.name)
     config, translator = build_translator(command)
     given = {name: getattr(command, name) for name in ("layer", "head", "method", "num_heatmaps")}

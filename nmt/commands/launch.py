@@ -21,7 +21,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from nmt import config as options
@@ -112,15 +112,17 @@ def _call(command: str, schema: type, composed: DictConfig) -> int:
 
 def _register(schema: type) -> None:
     store = ConfigStore.instance()
-    store.store(name="schema", node=schema)
+    root = OmegaConf.structured(schema)
+    for name, hint in typing.get_type_hints(schema).items():
+        if hint in options.VARIANTS:
+            root[name] = MISSING  # its group says which class; one could not be laid over another
+    store.store(name="schema", node=root)
     for base, variants in options.VARIANTS.items():
         group = base.__name__.removesuffix("Config").lower()
         for kind, variant in variants.items():
             store.store(group=group, name=f"{kind.name}_schema", node=_node(variant))
     for group, node in (
         ("tokenizer", options.TokenizerConfig),
-        ("optim", options.OptimConfig),
-        ("schedule", options.ScheduleConfig),
         ("search", options.SearchConfig),
     ):
         store.store(group=group, name=f"{group}_schema", node=node)
@@ -164,7 +166,10 @@ def explain(error: Exception, schema: type) -> str:
         value, members = expected.group(1), expected.group(2).split(", ")
         return f"`{key}` must be one of {', '.join(members)}, but is {value!r}{suggestion(value, members)}"
     if key and re.search(r"not in struct|not in '|Could not override", message):
-        return f"`{key}` is not a setting{suggestion(key, _keys(schema))}"
+        keys = list(_keys(schema))
+        if key in keys:  # of another variant
+            return f"`{key}` is not a setting of the `{key.split('.')[0]}` that is chosen"
+        return f"`{key}` is not a setting{suggestion(key, keys)}"
     if key and "Missing mandatory value" in message:
         return f"`{key}` must be given"
     reason = str(cause).splitlines()[0]

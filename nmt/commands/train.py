@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 import torch
@@ -22,14 +23,18 @@ from nmt.decoding.translator import Translator
 from nmt.errors import ConfigError
 from nmt.hardware import resolve_device
 from nmt.models import build_model
+from nmt.models.interface import Seq2Seq
 from nmt.provenance import provenance
-from nmt.run_folder import RunFolder, own
+from nmt.run_folder import RunFolder, load_initial, own
 from nmt.text import format_time
 from nmt.tracking import Progress, Tracker
 from nmt.training.checkpoint import load_weights
+from nmt.training.ema import EMA
+from nmt.training.freezing import freeze
 from nmt.training.objective import Objective
-from nmt.training.optim import build_optimizer, build_schedule
+from nmt.training.optim import build_optimizer
 from nmt.training.profile import format_profile, profile_updates
+from nmt.training.schedule import build_schedule
 from nmt.training.trainer import Trainer
 from nmt.training.update import Updater
 from nmt.validation import Validation
@@ -95,12 +100,18 @@ def train(folder: RunFolder, config: Config, store: Store) -> int:
 
 def build_trainer(folder: RunFolder, config: Config, store: Store, device: torch.device) -> Trainer:
     """The trainer of a run, resumed from its newest checkpoint where there is one."""
-    update = build_updater(config, train_split(config, store), store.tokenizers.vocab_sizes, device, mixture(config, store))
-    objective = update.objective
     checkpoint = folder.checkpoints.load_latest()
-    if checkpoint:
-        load_weights(objective.model, checkpoint.model)
-        log.info("resuming %s after step %d", folder.path, checkpoint.step)
+
+    def begin(model: Seq2Seq) -> None:
+        if checkpoint:
+            load_weights(model, checkpoint.model)
+            log.info("resuming %s after step %d", folder.path, checkpoint.step)
+        elif config.init_from:
+            load_initial(model, Path(config.init_from), store.tokenizers)
+
+    vocab_sizes = store.tokenizers.vocab_sizes
+    update = build_updater(config, train_split(config, store), vocab_sizes, device, mixture(config, store), begin)
+    objective = update.objective
     tracker = Tracker(folder.path, config.tracking, checkpoint.step if checkpoint else 0)
     translator = Translator(objective.model, store.tokenizers, config.search, device, config.precision)
     trainer = Trainer(
@@ -136,10 +147,16 @@ def build_updater(
     vocab_sizes: tuple[int, int],
     device: torch.device,
     corpora: Sequence[tuple[int, float]] = (),
+    begin: Callable[[Seq2Seq], None] | None = None,
 ) -> Updater:
-    """A new model, and all that its updates need; packed rows where a kernel reads them without padding."""
+    """A new model, to which ``begin`` may give other weights, and all that its updates need; packed rows where a kernel reads them
+    without padding."""
     torch.manual_seed(config.seed)
     model = build_model(config.model, vocab_sizes).to(device)
+    if begin:
+        begin(model)
+    freeze(model, config.train.freeze)
+    model.recompute = config.train.recompute
     return Updater(
         objective=Objective(model, config.loss),
         optimizer=build_optimizer(model, config.optim),
@@ -158,6 +175,7 @@ def build_updater(
         device=device,
         precision=config.precision,
         packed=config.model.kind is ModelKind.transformer and device.type == "cuda",
+        ema=EMA(model, config.train.ema_decay) if config.train.ema_decay is not None else None,
     )
 
 

@@ -51,7 +51,13 @@ class StepOutput:
 
 
 class Seq2Seq(nn.Module, ABC):
-    """A translation model."""
+    """A translation model.
+
+    ``recompute``, which a Transformer alone heeds, makes its layers keep their inputs alone for the backward pass, and compute the rest
+    anew there (Chen et al. 2016, "Training deep nets with sublinear memory cost", a layer a segment).
+    """
+
+    recompute: bool = False
 
     @abstractmethod
     def encode(self, source: Int[Tensor, "..."], layout: Layout) -> Memory:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import cast
 
@@ -61,7 +62,10 @@ class RecurrentEncoder(nn.Module):
         """States of all positions of the top layer, zero at padding, and what it ends with: the forward direction at the last
         position beside the backward one at the first. One tensor for a GRU; hidden and cell state for an LSTM."""
         packed = pack_padded_sequence(embedded, layout.lengths, batch_first=True, enforce_sorted=False)
-        states, final = self.rnn(packed)
+        # torch's LSTM fails in fp16, where all sentences are of one length, on a CPU that does not multiply it
+        in_float32 = embedded.device.type == "cpu" and product_type(embedded) is torch.float16
+        with torch.autocast("cpu", enabled=False) if in_float32 else nullcontext():
+            states, final = self.rnn(packed)
         padded, _ = pad_packed_sequence(states, batch_first=True, total_length=layout.max_length)
         parts = final if isinstance(final, tuple) else (final,)
         return padded, tuple(torch.cat([part[-2], part[-1]], dim=-1) for part in parts)

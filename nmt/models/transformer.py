@@ -8,6 +8,7 @@ from typing import cast
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from nmt.attention.capture import Attention
 from nmt.attention.multihead import CrossAttention, KeyValueCache, SelfAttention
@@ -175,7 +176,7 @@ class Transformer(Seq2Seq):
     def encode(self, source: Int[Tensor, "..."], layout: Layout) -> TransformerMemory:
         states = self._embed(self.embeddings.source, source, layout.positions())
         for layer in self.encoder:
-            states = layer(states, layout)
+            states = self._run(layer, states, layout)
         states = self.encoder_norm(states)
         projected = [layer.cross_attention.project(states) for layer in self._decoder_layers()]
         return TransformerMemory([key for key, _ in projected], [value for _, value in projected], layout)
@@ -201,7 +202,7 @@ class Transformer(Seq2Seq):
         memory = cast(TransformerMemory, memory)
         states = self._embed(self.embeddings.target, target_in, layout.positions())
         for layer, key, value in zip(self._decoder_layers(), memory.keys, memory.values, strict=True):
-            states = layer(states, layout, key, value, memory.layout)
+            states = self._run(layer, states, layout, key, value, memory.layout)
         hidden: Tensor = self.decoder_norm(states)
         return hidden
 
@@ -219,6 +220,12 @@ class Transformer(Seq2Seq):
 
     def _decoder_layers(self) -> list[DecoderLayer]:
         return cast(list[DecoderLayer], list(self.decoder))
+
+    def _run(self, layer: nn.Module, *inputs: Tensor | Layout) -> Tensor:
+        """A layer's output; dropout is the same when it is computed anew, because the generators are put back for that."""
+        if self.recompute and torch.is_grad_enabled():
+            return cast(Tensor, checkpoint(layer, *inputs, use_reentrant=False))
+        return cast(Tensor, layer(*inputs))
 
     def _embed(self, table: nn.Embedding, ids: Tensor, positions: Tensor) -> Tensor:
         """Embeddings times sqrt(D), plus positions (sections 3.4 and 3.5)."""

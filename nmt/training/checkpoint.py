@@ -1,9 +1,9 @@
 """Checkpoints that survive a crash at any moment, notice damage, and hold nothing that can run code.
 
 A checkpoint is a folder ``step-00012000`` with ``model.safetensors``, ``training.pt`` (tensors and plain values, read with
-``weights_only=True``), ``meta.json`` and ``MANIFEST.json`` (size and SHA-256 of the others). It is written aside, synced and renamed
-into place, so a folder of that name is complete; the manifest tells whether it still is. ``best`` and ``latest`` beside it are
-one-line files that name a step folder.
+``weights_only=True``), ``meta.json``, ``ema.safetensors`` where weights are averaged while they are trained, and ``MANIFEST.json`` (size
+and SHA-256 of the others). It is written aside, synced and renamed into place, so a folder of that name is complete; the manifest tells
+whether it still is. ``best`` and ``latest`` beside it are one-line files that name a step folder.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from nmt.files import sync, write_json_atomic, write_text_atomic
 
 log = logging.getLogger(__name__)
 
-MODEL, TRAINING, META, MANIFEST = "model.safetensors", "training.pt", "meta.json", "MANIFEST.json"
+MODEL, TRAINING, META, EMA, MANIFEST = "model.safetensors", "training.pt", "meta.json", "ema.safetensors", "MANIFEST.json"
 
 
 class CheckpointError(RunFailure):
@@ -37,12 +37,13 @@ class CheckpointError(RunFailure):
 
 @dataclass(slots=True)
 class Checkpoint:
-    """A checkpoint read back: weights by name, the optimiser's state, and the trainer's counters."""
+    """A checkpoint read back: weights by name, the optimiser's state, the trainer's counters, and the moving average of the weights."""
 
     step: int
     model: dict[str, Tensor]
     optimizer: dict[str, Any]
     meta: dict[str, Any]
+    ema: dict[str, Tensor] | None = None
 
 
 class Checkpoints:
@@ -64,6 +65,7 @@ class Checkpoints:
         *,
         keep_last: int,
         best: int | None,
+        ema: dict[str, Tensor] | None = None,
     ) -> None:
         """Write the checkpoint of ``step``, then drop all but the best and the newest ``keep_last`` ones.
 
@@ -76,10 +78,12 @@ class Checkpoints:
         aside = self.folder / f"step-{step:08d}.tmp"
         try:
             aside.mkdir()
-            save_file(_distinct(model.state_dict()), aside / MODEL)
+            save_file(distinct(model.state_dict()), aside / MODEL)
+            if ema is not None:
+                save_file(ema, aside / EMA)
             torch.save(optimizer.state_dict(), aside / TRAINING)
             write_json_atomic(aside / META, {"step": step, **meta})
-            write_json_atomic(aside / MANIFEST, {name: _fingerprint(aside / name) for name in (MODEL, TRAINING, META)})
+            write_json_atomic(aside / MANIFEST, {path.name: _fingerprint(path) for path in sorted(aside.iterdir())})
             for path in aside.iterdir():
                 sync(path)
             sync(aside)
@@ -125,7 +129,8 @@ class Checkpoints:
         self._verify(path)
         meta = json.loads((path / META).read_text(encoding="utf-8"))
         optimizer = torch.load(path / TRAINING, map_location="cpu", weights_only=True)
-        return Checkpoint(step, load_file(path / MODEL), optimizer, meta)
+        ema = load_file(path / EMA) if (path / EMA).exists() else None
+        return Checkpoint(step, load_file(path / MODEL), optimizer, meta, ema)
 
     def weights(self, which: Weights, average_last: int = 1) -> tuple[dict[str, Tensor], list[int]]:
         """Weights to use a run with, and the steps that they come from.
@@ -142,16 +147,28 @@ class Checkpoints:
                 steps = self.steps()[-1:]
             case Weights.average:
                 steps = self.steps()[-average_last:]
+            case Weights.ema:
+                step = self._best()
+                return self._load_ema(step), [step]
         return average(self._load_model(step) for step in steps), steps
 
     def _load_model(self, step: int) -> dict[str, Tensor]:
         self._verify(self._path(step))
         return load_file(self._path(step) / MODEL)
 
+    def _load_ema(self, step: int) -> dict[str, Tensor]:
+        path = self._path(step)
+        self._verify(path)
+        if not (path / EMA).exists():
+            raise CheckpointError(
+                f"{path} has no moving average of the weights: `train.ema_decay` was not set when it was trained"
+            )
+        return load_file(path / EMA)
+
     def _verify(self, path: Path) -> None:
         try:
             manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-            for name in (MODEL, TRAINING, META):
+            for name in dict.fromkeys((MODEL, TRAINING, META, *manifest)):
                 if manifest[name] != _fingerprint(path / name):
                     raise CheckpointError(f"{path / name} is damaged: it differs from the manifest")
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -190,11 +207,11 @@ def average(models: Iterable[dict[str, Tensor]]) -> dict[str, Tensor]:
 
 def load_weights(model: nn.Module, weights: dict[str, Tensor]) -> None:
     """Put weights that :meth:`Checkpoints.weights` gave into a model of the same configuration."""
-    names = {value.data_ptr(): name for name, value in _distinct(model.state_dict()).items()}
+    names = {value.data_ptr(): name for name, value in distinct(model.state_dict()).items()}
     model.load_state_dict({name: weights[names[value.data_ptr()]] for name, value in model.state_dict().items()})
 
 
-def _distinct(state: dict[str, Tensor]) -> dict[str, Tensor]:
+def distinct(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """A state without the second names of tied weights, which safetensors refuses."""
     first_names: dict[int, str] = {}
     for name, value in state.items():

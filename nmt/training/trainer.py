@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +20,7 @@ from nmt.hardware import matmul_peak
 from nmt.tracking import Progress, Tracker
 from nmt.training.checkpoint import Checkpoint, Checkpoints
 from nmt.training.objective import Objective
+from nmt.training.schedule import Plateau
 from nmt.training.update import Sums, Updater
 
 log = logging.getLogger(__name__)
@@ -32,7 +35,8 @@ class TrainingError(RunFailure):
 
 @dataclass(slots=True)
 class TrainingState:
-    """All that a resumed run needs besides weights and optimiser. ``interval`` holds the sums since the last logged step.
+    """All that a resumed run needs besides weights, their averages and the optimiser. ``interval`` holds the sums since the last logged
+    step, ``update`` what the :class:`Updater` says of itself.
 
     ``step`` counts updates attempted: plan, seed, schedule and logs go by it, and a skipped update is not repeated.
     """
@@ -44,6 +48,7 @@ class TrainingState:
     validated_step: int = 0
     validations_since_best: int = 0
     interval: list[float] = field(default_factory=list)
+    update: dict[str, Any] = field(default_factory=dict)
 
 
 class Trainer:
@@ -78,8 +83,8 @@ class Trainer:
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint whose weights the model already has."""
-        self.update.optimizer.load_state_dict(checkpoint.optimizer)
         self.state = TrainingState(**checkpoint.meta["state"])
+        self.update.resume(checkpoint, self.state.update)
         self.update.sums = Sums.of(self.state.interval if distributed.is_main() else [], self.update.device)
 
     def train(self) -> str | None:
@@ -161,6 +166,8 @@ class Trainer:
             "train/mfu": (self.update.flops_per_position or 0.0) * sums.real_positions / sums.busy_s / self._peak,
             "train/epoch": self.update.plan.epochs(step),
         }
+        if self.update.scaler.is_enabled():
+            values["train/loss_scale"] = self.update.scaler.get_scale()
         self.tracker.scalars(step, values)
         self.progress.update(
             step,
@@ -192,14 +199,18 @@ class Trainer:
         state.validations_since_best += 1
         if np.isfinite(score) and (state.best_score is None or score > state.best_score):
             state.best_score, state.best_step, state.validations_since_best = score, state.step, 0
+        if isinstance(self.update.schedule, Plateau):
+            self.update.schedule.observe(state.validations_since_best)
         self._agree()
         self._save()
 
     def _score(self) -> float:
-        """Validate, write the scores down, and give the one that decides which checkpoint is the best."""
-        step = self.state.step
+        """Validate, with the average of the weights where there is one, write the scores down, and give the one that decides which
+        checkpoint is the best."""
+        step, ema = self.state.step, self.update.ema
         self.objective.eval()
-        scores = self.validate(step)
+        with ema.in_place_of_weights() if ema else nullcontext():
+            scores = self.validate(step)
         self.objective.train()
         self.tracker.scalars(step, {name.replace("_", "/", 1): value for name, value in scores.items()})
         log.info("step %d: %s", step, " ".join(f"{name}={value:.4g}" for name, value in scores.items()))
@@ -208,6 +219,7 @@ class Trainer:
     def _save(self) -> None:
         state = self.state
         state.interval = self.update.sums.over_processes()
+        state.update = self.update.state_dict()
         if not distributed.is_main():
             return
         self.checkpoints.save(
@@ -217,4 +229,5 @@ class Trainer:
             {"state": asdict(state)},
             keep_last=self.config.keep_last,
             best=state.best_step,
+            ema=self.update.ema.averages if self.update.ema else None,
         )

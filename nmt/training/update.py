@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,8 +18,10 @@ from nmt.config import Precision
 from nmt.data.batching import Batch, Sentences, make_batch
 from nmt.data.plan import BatchPlan
 from nmt.hardware import autocast, count_flops
+from nmt.training.checkpoint import Checkpoint
+from nmt.training.ema import EMA
 from nmt.training.objective import Objective
-from nmt.training.optim import Schedule
+from nmt.training.schedule import Plateau, Schedule
 
 
 def microbatch_seed(seed: int, step: int, microbatch: int) -> int:
@@ -36,6 +40,9 @@ class Updater:
     The gradient of an update is that of the summed loss of all its micro-batches over all their real target tokens, however many
     processes share them: each makes every ``world_size``-th. An update whose gradient is not finite changes nothing. Norm, losses and the
     finite flag stay on the device, so that nothing waits for it.
+
+    In fp16 losses are scaled, so that small gradients are not rounded to zero, and gradients are scaled back before anything is done with
+    them; ``scaler`` halves its factor after an update that is not finite and doubles it after 2,000 that are (torch's ``GradScaler``).
     """
 
     def __init__(
@@ -51,10 +58,13 @@ class Updater:
         device: torch.device,
         precision: Precision,
         packed: bool,
+        ema: EMA | None = None,
     ) -> None:
         self.objective, self.optimizer, self.schedule = objective, optimizer, schedule
         self.split, self.plan, self.max_grad_norm, self.seed = split, plan, max_grad_norm, seed
-        self.device, self.precision, self.packed = device, precision, packed
+        self.device, self.precision, self.packed, self.ema = device, precision, packed, ema
+        self.scaler = torch.amp.GradScaler(device.type, enabled=precision is Precision.fp16)
+        self.scaler.scale(torch.zeros((), device=device))  # makes its state, also where a process has no part in the first update
         self.sums = Sums.zero(device)
         self.flops_per_position: float | None = None
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
@@ -76,6 +86,25 @@ class Updater:
         self._change_weights(step)
         self.sums.busy_s += time.monotonic() - begun
 
+    def state_dict(self) -> dict[str, Any]:
+        """What later updates depend on besides weights, their averages, the optimiser's state and the step: plain numbers."""
+        return {
+            "scaler": self.scaler.state_dict(),
+            "reductions": self.schedule.reductions if isinstance(self.schedule, Plateau) else 0,
+            "averaged_updates": float(self.ema.num_updates) if self.ema else 0.0,
+        }
+
+    def resume(self, checkpoint: Checkpoint, state: Mapping[str, Any]) -> None:
+        """Go on from a checkpoint whose weights the model already has, and from what :meth:`state_dict` gave when it was made."""
+        self.optimizer.load_state_dict(checkpoint.optimizer)
+        if self.scaler.is_enabled():
+            self.scaler.load_state_dict(state["scaler"])
+        if isinstance(self.schedule, Plateau):
+            self.schedule.reductions = state["reductions"]
+        if self.ema:
+            assert checkpoint.ema is not None
+            self.ema.load(checkpoint.ema, state["averaged_updates"])
+
     def backward(self, batch: Batch, num_tokens: int) -> None:
         """Add the gradient of a micro-batch of an update that has ``num_tokens`` in all."""
         if self.flops_per_position is None:
@@ -88,7 +117,7 @@ class Updater:
     def _add_gradient(self, batch: Batch, num_tokens: int) -> None:
         with autocast(self.device, self.precision):
             losses = self.objective(batch)
-        (losses.loss_sum / num_tokens).backward()
+        self.scaler.scale(losses.loss_sum / num_tokens).backward()
         self.sums.loss += losses.loss_sum.detach()
         self.sums.nll += losses.nll_sum
         self.sums.tokens += losses.num_tokens
@@ -105,6 +134,7 @@ class Updater:
         distributed.sum_in_place([p.grad for p in self._parameters if p.grad is not None])
 
     def _change_weights(self, step: int) -> None:
+        self.scaler.unscale_(self.optimizer)
         norm = get_total_norm([p.grad for p in self._parameters if p.grad is not None])
         bad = (~torch.isfinite(norm)).float()
         if self.max_grad_norm > 0:
@@ -112,9 +142,12 @@ class Updater:
         factor = self.schedule(step)
         for group, peak in zip(self.optimizer.param_groups, self._peaks, strict=True):
             group["lr"] = peak * factor
-        self.optimizer.found_inf = bad  # type: ignore[attr-defined]  # the fused kernels skip the update where it is 1
+        self.optimizer.found_inf = bad  # type: ignore[attr-defined]  # the update is skipped where it is 1
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.update()
+        if self.ema:
+            self.ema.update(bad)
         self.sums.count_norm(norm.double(), bad)
 
 

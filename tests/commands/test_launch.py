@@ -51,9 +51,19 @@ def nmt(monkeypatch, capsys, tmp_path):
             "`model=transformr` does not exist; there are bahdanau, luong, transformer; did you mean `transformer`?",
         ),
         (["experiment=quikstart"], "did you mean `quickstart`?"),
-        (["optim.kind=adm"], "`optim.kind` must be one of adam, adamw, muon, but is 'adm'; did you mean `adam`?"),
+        (
+            ["optim.kind=adm"],
+            "`optim.kind` must be one of adam, adamw, radam, adafactor, muon, adagrad, adadelta, sgd, but is 'adm'; "
+            "did you mean `adam`?",
+        ),
         (["+model.typo=1"], "`model.typo` is not a setting"),
-        (["model=luong", "model.num_heads=3"], "`model.num_heads` is not a setting"),
+        (["model=luong", "model.num_heads=3"], "`model.num_heads` is not a setting of the `model` that is chosen"),
+        (["optim=sgd", "optim.beta1=0.5"], "`optim.beta1` is not a setting of the `optim` that is chosen"),
+        (
+            ["schedule=cosine", "schedule.decay_steps=5"],
+            "`schedule.decay_steps` is not a setting of the `schedule` that is chosen",
+        ),
+        (["train.freeze=encoder"], "`train.freeze`: "),
         (["train.max_steps=soon"], "`train.max_steps`: Value 'soon'"),
         (["name=../x"], "`name` must be 1 to 64"),
         (["name=/tmp/x"], "`name` must be 1 to 64"),
@@ -134,6 +144,12 @@ def test_every_file_of_conf_composes(nmt, choice):
     status, out, err = nmt("run", choice, "--cfg", "job", "--resolve")
     assert status == 0, err
     validate(from_dict(Config, yaml.safe_load(out)))
+
+
+def test_a_list_is_given_in_brackets(nmt):
+    status, out, _ = nmt("run", "train.freeze=[encoder,embeddings.source]", "--cfg", "job")
+    assert status == 0
+    assert from_dict(Config, yaml.safe_load(out)).train.freeze == ["encoder", "embeddings.source"]
 
 
 def test_an_own_folder_of_configuration(nmt, tmp_path):
@@ -224,7 +240,7 @@ def test_every_file_of_conf_runs_one_step(nmt, monkeypatch, multi30k, choice):
     words = [
         "train.max_steps=1",
         "train.log_every=1",
-        "schedule.decay_steps=1",
+        "schedule.warmup_steps=0",
         "tokenizer.vocab_size=30",
         "data.cleaning.max_copy_length=null",
         "search.max_length_ratio=0.1",
@@ -238,6 +254,8 @@ def test_every_file_of_conf_runs_one_step(nmt, monkeypatch, multi30k, choice):
         words += ["data=multi30k"]
     if choice.startswith("tokenizer="):
         words += ["tokenizer.hard_limit=false", "model.tying=two_way"]
+    if choice.startswith("experiment=") or choice == "schedule=warmup_stable_decay":
+        words += ["schedule.decay_steps=1"]
     status, out, err = nmt("train", choice, *words)
     assert status == 0, err
     assert out.startswith("TRAINED step=1 ")

@@ -12,24 +12,32 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from filelock import FileLock
 
 from nmt.commands import align, evaluate, prepare, run, train, translate
 from nmt.config import (
+    AdamConfig,
     AlignCommand,
+    AnnealingConfig,
     EvaluateCommand,
+    EvaluationConfig,
     LuongConfig,
     Precision,
-    ScheduleKind,
     SearchOverrides,
+    StableDecayConfig,
+    TokenizerConfig,
     TrackingConfig,
     TrainConfig,
     TranslateCommand,
+    Tying,
+    Weights,
 )
 from nmt.conversion import to_dict
 from nmt.errors import ConfigError, UserError
 from nmt.run_folder import RunError, RunFolder
+from nmt.training.checkpoint import CheckpointError
 
 LIMITS = TrainConfig(max_steps=4, max_tokens=256, validate_every=2, log_every=1)
 
@@ -96,16 +104,76 @@ def test_what_failed_before_the_first_checkpoint_can_be_mended(small):
     assert "reason" not in status
 
 
-def test_a_decay_that_has_begun_keeps_its_end(small):
-    schedule = replace(small.schedule, kind=ScheduleKind.warmup_stable_decay, decay_steps=2)
+@pytest.mark.parametrize("family_config", ["luong-general-feeding-1"], ids=str, indirect=True)
+@pytest.mark.parametrize(
+    ("schedule", "after"),
+    [(StableDecayConfig(warmup_steps=5, decay_steps=2), (3, 4)), (AnnealingConfig(warmup_steps=1), (2, 3, 4))],
+)
+def test_a_decay_that_has_begun_keeps_its_end(small, schedule, after):
     small = replace(small, schedule=schedule, train=replace(LIMITS, validate_every=1, max_steps=4))
     assert train.main(small) == 0
     with pytest.raises(ConfigError, match=r"`train.max_steps` was 4 and is now 6, but the learning rate already falls"):
         train.main(replace(small, train=replace(small.train, max_steps=6)))
     folder = RunFolder(Path(small.output_dir) / small.name)
-    for step in (3, 4):
+    for step in after:
         shutil.rmtree(folder.checkpoints.folder / f"step-{step:08d}")
     assert train.main(replace(small, train=replace(small.train, max_steps=6))) == 0
+
+
+@pytest.mark.parametrize("family_config", ["luong-general-feeding-1"], ids=str, indirect=True)
+def test_a_run_from_before_every_kind_had_its_own_settings_goes_on(small):
+    assert train.main(small) == 0
+    folder = RunFolder(Path(small.output_dir) / small.name)
+    stored = yaml.safe_load((folder.path / "config.yaml").read_text())
+    stored["optim"]["momentum"], stored["schedule"]["decay_steps"] = 0.95, 0
+    (folder.path / "config.yaml").write_text(yaml.safe_dump(stored))
+    assert folder.config() == small
+    assert train.main(replace(small, train=replace(LIMITS, max_steps=5))) == 0
+    assert folder.status["step"] == 5
+
+
+@pytest.mark.parametrize("family_config", ["luong-general-feeding-1"], ids=str, indirect=True)
+def test_training_begins_with_the_weights_of_another_run(small, capsys):
+    """Those that it is evaluated with; afterwards that run is needed no more. With a learning rate of 0 they stay as they are."""
+    averaged = replace(
+        small, name="first", train=replace(LIMITS, ema_decay=0.5), evaluation=EvaluationConfig(weights=Weights.ema, lc_tok=False)
+    )
+    assert train.main(averaged) == 0
+    first = RunFolder(Path(small.output_dir) / "first")
+    expected, _ = first.checkpoints.weights(Weights.ema)
+    latest, _ = first.checkpoints.weights(Weights.latest)
+    assert not all(torch.equal(value, latest[name]) for name, value in expected.items())
+    assert evaluate.main(EvaluateCommand(run=str(first.path))) == 0
+    assert "bleu = " in capsys.readouterr().out
+
+    second = replace(small, init_from=str(first.path), optim=AdamConfig(learning_rate=0.0), train=replace(LIMITS, max_steps=1))
+    for changes, message in (
+        (
+            {"tokenizer": TokenizerConfig(vocab_size=29)},
+            "`init_from` must be a run with the same vocabulary, but the tokenizer of the source in",
+        ),
+        (
+            {"model": replace(small.model, hidden_dim=18)},
+            r"same sizes, but `attention.*weight` is \(14, 14\) in .*/first and \(18, 18\) here, and so on for \d+ more",
+        ),
+        (
+            {"model": replace(small.model, tying=Tying.none)},
+            r"`embeddings\.output\.weight` is missing in .*/first and \(30, 13\) here",
+        ),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            train.main(replace(second, **changes))
+    with pytest.raises(RunError, match="nowhere is no run"):
+        train.main(replace(second, init_from="nowhere"))
+    assert train.main(second) == 0
+    shutil.rmtree(first.path)
+    assert train.main(replace(second, train=LIMITS)) == 0
+    folder = RunFolder(Path(small.output_dir) / small.name)
+    assert folder.status["step"] == 4
+    weights, _ = folder.checkpoints.weights(Weights.latest)
+    assert all(torch.equal(value, expected[name]) for name, value in weights.items())
+    with pytest.raises(CheckpointError, match="no moving average of the weights"):
+        evaluate.main(EvaluateCommand(run=str(folder.path), weights=Weights.ema))
 
 
 @pytest.mark.promise(22)

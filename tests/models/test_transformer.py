@@ -157,3 +157,32 @@ def test_the_output_layer_is_tied_as_asked_for(transformer_config):
         transformer_config.tying.name
         == {(False, False): "none", (True, False): "two_way", (True, True): "three_way"}[with_target, with_source]
     )
+
+
+@pytest.mark.parametrize("norm", NormPlacement)
+def test_recomputed_gradients_are_the_same_to_the_bit_and_less_is_kept(norm):
+    """With dropout everywhere, in float32; and the generator is afterwards where it would have been."""
+    places = {name: AttentionConfig(dropout=0.3) for name in ("encoder_self", "decoder_self", "decoder_cross")}
+    model = build(norm, dropout=0.2, feedforward_dropout=0.1, **places).float().train()
+    source_layout, target_layout = Layout.of(SOURCE_LENGTHS), Layout.of(TARGET_LENGTHS)
+    source, target = torch.randint(VOCAB, (3, 7)), torch.randint(VOCAB, (3, 6))
+    results, kept = [], []
+    for recompute in (False, True):
+        model.recompute = recompute
+        model.zero_grad()
+        torch.manual_seed(5)
+        sizes = []
+
+        def count(tensor, sizes=sizes):
+            sizes.append(tensor.numel())
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+            hidden = model.decode(target, target_layout, model.encode(source, source_layout))
+        model.output(hidden).square().sum().backward()
+        results.append([parameter.grad.clone() for parameter in model.parameters()] + [torch.rand(3)])
+        kept.append(sum(sizes))
+    assert all(map(torch.equal, *results))
+    assert kept[1] < 0.5 * kept[0]
+    with torch.inference_mode():  # nothing to compute anew
+        model.decode(target, target_layout, model.encode(source, source_layout))

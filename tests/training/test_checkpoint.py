@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from nmt.config import OptimConfig, Weights
-from nmt.training.checkpoint import CheckpointError, Checkpoints, load_weights
+from nmt.config import AdamConfig, Weights
+from nmt.training.checkpoint import CheckpointError, Checkpoints, distinct, load_weights
 from nmt.training.optim import build_optimizer
 
 
@@ -19,13 +19,18 @@ class Tied(nn.Module):
         self.output.weight = self.embedding.weight
 
 
-def save(checkpoints, step, value, keep_last=2, best=None):
+def save(checkpoints, step, value, keep_last=2, best=None, average=None):
     model = Tied()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.fill_(value)
-    optimizer = build_optimizer(model, OptimConfig())
-    checkpoints.save(step, model, optimizer, {"state": {"step": step}}, keep_last=keep_last, best=best)
+    optimizer = build_optimizer(model, AdamConfig())
+    ema = (
+        None
+        if average is None
+        else {name: torch.full_like(value, average) for name, value in distinct(model.state_dict()).items()}
+    )
+    checkpoints.save(step, model, optimizer, {"state": {"step": step}}, keep_last=keep_last, best=best, ema=ema)
     return model
 
 
@@ -65,12 +70,29 @@ def test_average_is_the_mean(checkpoints):
     assert {float(v) for value in weights.values() for v in value.flatten()} == {4.0}
 
 
+def test_the_moving_average_of_the_best_can_be_used(checkpoints):
+    save(checkpoints, 1, 1.0, best=1, average=0.5)
+    save(checkpoints, 2, 2.0, best=1, average=0.75)
+    weights, steps = checkpoints.weights(Weights.ema)
+    assert steps == [1]
+    model = Tied()
+    load_weights(model, weights)
+    assert {float(v) for value in model.state_dict().values() for v in value.flatten()} == {0.5}
+    assert {float(v) for value in checkpoints.load_latest().ema.values() for v in value.flatten()} == {0.75}
+    save(checkpoints, 3, 3.0, best=3)
+    with pytest.raises(
+        CheckpointError, match=r"step-00000003 has no moving average of the weights: `train.ema_decay` was not set"
+    ):
+        checkpoints.weights(Weights.ema)
+    assert checkpoints.load_latest().ema is None
+
+
 @pytest.mark.promise(8)
-@pytest.mark.parametrize("name", ["model.safetensors", "training.pt", "meta.json", "MANIFEST.json"])
+@pytest.mark.parametrize("name", ["model.safetensors", "training.pt", "meta.json", "ema.safetensors", "MANIFEST.json"])
 @pytest.mark.parametrize("damage", ["flip", "truncate", "delete"])
 def test_damage_is_noticed_and_the_one_before_is_used(checkpoints, name, damage, caplog):
     save(checkpoints, 1, 1.0)
-    save(checkpoints, 2, 2.0)
+    save(checkpoints, 2, 2.0, average=0.5)
     path = checkpoints.folder / "step-00000002" / name
     content = bytearray(path.read_bytes())
     if damage == "flip":

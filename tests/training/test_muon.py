@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from nmt.config import OptimConfig, OptimKind
+from nmt.config import AdamConfig, MuonConfig
 from nmt.models import build_model
 from nmt.training.muon import orthogonal, squares
 from nmt.training.optim import build_optimizer
 
-CONFIG = OptimConfig(kind=OptimKind.muon, learning_rate=0.01, momentum=0.9)
+CONFIG = MuonConfig(learning_rate=0.01, momentum=0.9)
 
 
 @pytest.mark.parametrize("shape", [(3, 5, 13), (2, 13, 5), (1, 7, 7)])
@@ -34,7 +34,7 @@ def test_matrices_follow_torch_s_muon(shape, weight_decay):
     torch.manual_seed(2)
     layer = nn.Linear(*shape[::-1], bias=False)
     theirs = copy.deepcopy(layer)
-    ours = build_optimizer(layer, OptimConfig(kind=OptimKind.muon, learning_rate=0.01, momentum=0.9, weight_decay=weight_decay))
+    ours = build_optimizer(layer, MuonConfig(learning_rate=0.01, momentum=0.9, weight_decay=weight_decay))
     reference = torch.optim.Muon(
         theirs.parameters(), lr=0.01, momentum=0.9, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
     )
@@ -69,10 +69,10 @@ def test_a_stack_of_squares_is_taken_apart():
 
 def test_embeddings_biases_and_the_output_layer_follow_adam(family_config):
     results = {}
-    for kind in (OptimKind.muon, OptimKind.adam):
+    for kind in (MuonConfig, AdamConfig):
         torch.manual_seed(4)
         model = build_model(family_config, (37, 37))
-        optimizer = build_optimizer(model, OptimConfig(kind=kind, learning_rate=0.01))
+        optimizer = build_optimizer(model, kind(learning_rate=0.01))
         for parameter in model.parameters():
             parameter.grad = torch.randn_like(parameter)
         optimizer.step()

@@ -10,7 +10,21 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from nmt.commands.train import build_trainer
-from nmt.config import LossConfig, LuongConfig, Metric, TrainConfig
+from nmt.config import (
+    VARIANTS,
+    AdamConfig,
+    LossConfig,
+    LuongConfig,
+    Metric,
+    OptimConfig,
+    OptimKind,
+    PlateauConfig,
+    Precision,
+    SgdConfig,
+    StackConfig,
+    TrainConfig,
+    TransformerConfig,
+)
 from nmt.data.batching import make_batch
 from nmt.data.prepare import prepare
 from nmt.run_folder import RunFolder
@@ -79,18 +93,151 @@ def test_stopped_and_resumed_is_bit_for_bit_undisturbed(run_config, trainer_of, 
 
 def run_until(trainer, step):
     """Train, and ask to stop while the update before ``step`` is being made, as a signal does."""
-    update = trainer.update
-
-    schedule = update.schedule
+    change_weights = trainer.update._change_weights
 
     def watched(number):
         if number + 1 == step:
             trainer.stop_signal = 15
-        return schedule(number)
+        change_weights(number)
 
-    update.schedule = watched
+    trainer.update._change_weights = watched
     assert trainer.train() is None
     assert trainer.state.step == step
+
+
+STACK = StackConfig(num_layers=1)
+SMALL = TransformerConfig(model_dim=22, num_heads=2, feedforward_dim=29, dropout=0.2, encoder=STACK, decoder=STACK)
+RECIPES = {kind.name: (config(kind=kind, learning_rate=0.01), Precision.fp32) for kind, config in VARIANTS[OptimConfig].items()}
+RECIPES["momentum"] = SgdConfig(learning_rate=0.1, momentum=0.9, nesterov=True), Precision.fp32
+RECIPES["fp16"] = AdamConfig(learning_rate=0.01), Precision.fp16
+
+
+@pytest.mark.promise(1)
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_every_recipe_resumes_bit_for_bit(run_config, trainer_of, tmp_path, monkeypatch, recipe):
+    """With gradients of several micro-batches, some of them not finite, weights averaged, and a learning rate that waits for scores."""
+    monkeypatch.setattr("nmt.training.trainer.matmul_peak", lambda *_: 1e9)
+    optim, precision = recipe
+    config = run_config(
+        SMALL,
+        optim=optim,
+        precision=precision,
+        schedule=PlateauConfig(warmup_steps=1, patience=1),
+        train=TrainConfig(
+            max_steps=8,
+            max_tokens=64,
+            microbatches=2,
+            validate_every=2,
+            log_every=3,
+            keep_last=20,
+            ema_decay=0.9,
+            max_bad_steps=9,
+        ),
+    )
+    scores = {2: 5.0, 4: 4.0, 6: 6.0, 8: 3.0}
+    seen = {"whole": {}, "parts": {}}
+
+    def trainer(name):
+        made = trainer_of(config, tmp_path, name)
+        backward = made.update.backward
+
+        def poisoned(*args):
+            backward(*args)
+            if made.state.step in (1, 4):
+                next(made.objective.parameters()).grad[0, 0] = float("nan")
+
+        def validate(step):
+            seen[name][step] = weights(made)
+            return {"dev_nll": 1.0, "dev_bleu": scores[step]}
+
+        made.update.backward, made.validate = poisoned, validate
+        return made
+
+    whole, part = trainer("whole"), trainer("parts")
+    assert whole.train() == "max_steps"
+    run_until(part, 5)
+    last = trainer("parts")
+    assert last.train() == "max_steps"
+    assert last.update.schedule.reductions == whole.update.schedule.reductions == 2
+    assert last.update.scaler.state_dict() == whole.update.scaler.state_dict()
+    assert last.update.ema.num_updates == whole.update.ema.num_updates == 6
+    for mine, theirs in (
+        (weights(last), weights(whole)),
+        (last.update.ema.averages, whole.update.ema.averages),
+        (seen["parts"][8], whole.update.ema.averages),  # what was validated
+    ):
+        assert all(torch.equal(value, theirs[name]) for name, value in mine.items() if name in theirs)
+    for mine, theirs in zip(last.update.optimizer.state.values(), whole.update.optimizer.state.values(), strict=True):
+        assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+    assert metrics(tmp_path / "parts") == metrics(tmp_path / "whole")
+
+
+def test_the_loss_scale_finds_its_size(run_config, trainer_of, tmp_path, monkeypatch):
+    """What overflows at first is skipped; then gradients and their norm are those of fp32, but for rounding."""
+    monkeypatch.setattr("nmt.training.trainer.matmul_peak", lambda *_: 1e9)
+    train = TrainConfig(max_steps=3, max_tokens=256, log_every=1, validate_every=100)
+    gradients, records = {}, {}
+    for precision in (Precision.fp32, Precision.fp16):
+        config = run_config(LuongConfig(embedding_dim=13, hidden_dim=14), train=train, precision=precision)
+        trainer = trainer_of(config, tmp_path, precision.name)
+        trainer.validate = lambda step: {"dev_nll": 1.0, "dev_bleu": 0.0}
+        update = trainer.update
+        update.max_grad_norm = 0.0
+        step, seen = update.optimizer.step, []
+        update.optimizer.step = lambda update=update, step=step, seen=seen: (
+            seen.append(torch.cat([p.grad.flatten() for p in update.objective.parameters()])) or step()
+        )
+        if precision is Precision.fp16:
+            update.scaler.load_state_dict({**update.scaler.state_dict(), "scale": 2.0**40})
+        before = weights(trainer)
+        update(0)
+        if precision is Precision.fp16:
+            assert not seen[0].isfinite().all()
+            assert all(torch.equal(value, before[name]) for name, value in weights(trainer).items())
+            assert update.scaler.get_scale() == 2.0**39
+            update.scaler.load_state_dict({**update.scaler.state_dict(), "scale": 2.0**12})
+            update.sums = type(update.sums).zero(update.device)
+            update(0)
+        gradients[precision] = seen[-1]
+        trainer.state.step = 1
+        trainer.train()
+        records[precision] = metrics(tmp_path / precision.name)[0]
+    full, half = gradients.values()
+    torch.testing.assert_close(half, full, atol=0.01 * float(full.abs().max()), rtol=0.02)
+    full, half = records.values()
+    assert half["train/gradient_norm"] == pytest.approx(full["train/gradient_norm"], rel=0.01)
+    assert half["train/loss"] == pytest.approx(full["train/loss"], rel=0.01)
+    assert half["train/loss_scale"] == 2.0**12
+    assert "train/loss_scale" not in full
+
+
+def test_recomputing_activations_trains_the_same(run_config, trainer_of, tmp_path):
+    results = []
+    for recompute in (False, True):
+        train = TrainConfig(max_steps=2, max_tokens=64, microbatches=2, recompute=recompute)
+        trainer = trainer_of(run_config(SMALL, train=train), tmp_path, str(recompute))
+        assert trainer.objective.model.recompute == recompute
+        trainer.objective.train()
+        for step in range(2):
+            trainer.update(step)
+        results.append(weights(trainer))
+    assert all(torch.equal(value, results[1][name]) for name, value in results[0].items())
+
+
+def test_what_is_frozen_never_changes(run_config, trainer_of, family_config, tmp_path):
+    """Neither by decay nor by gradients, and the optimiser knows nothing of it; its average is itself."""
+    train = TrainConfig(max_steps=3, max_tokens=64, validate_every=100, freeze=["encoder"], ema_decay=0.9)
+    config = run_config(family_config, train=train, optim=AdamConfig(kind=OptimKind.adamw, weight_decay=0.1))
+    trainer = trainer_of(config, tmp_path)
+    trainer.validate = lambda step: {"dev_nll": 1.0, "dev_bleu": 0.0}
+    before = weights(trainer)
+    trainer.train()
+    for name, value in weights(trainer).items():
+        assert torch.equal(value, before[name]) == name.startswith("encoder.")
+    for name, average in trainer.update.ema.averages.items():
+        assert torch.equal(average, before[name]) == name.startswith("encoder.")
+    trained = [p for name, p in trainer.objective.model.named_parameters() if not name.startswith("encoder.")]
+    assert set(trainer.update.optimizer.state) == set(trained)
 
 
 def test_the_gradient_is_that_of_the_whole_update(run_config, trainer_of, family_config, tmp_path):
