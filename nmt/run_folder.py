@@ -60,12 +60,6 @@ FREE_TO_CHANGE = (
 ``train.max_steps`` is not among them once the learning rate falls towards that step.
 """
 
-FORMER = (
-    ("optim", ("adam", "adamw"), "momentum"),
-    ("schedule", ("constant", "inverse_sqrt"), "decay_steps"),
-)
-"""Settings that a stored configuration may have of the time when all kinds of a group had the same ones: they meant nothing to these."""
-
 
 class RunError(UserError):
     """The run's folder cannot be used this way."""
@@ -129,9 +123,6 @@ class RunFolder:
             raise RunError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
         if not isinstance(values, dict):
             raise RunError(f"{path} cannot be read: it holds no settings")
-        for group, kinds, name in FORMER:
-            if isinstance(values.get(group), dict) and values[group].get("kind") in kinds:
-                values[group].pop(name, None)
         return from_dict(Config, values)
 
     def write_config(self, config: Config) -> None:

@@ -33,7 +33,7 @@ LAYOUT = {
     },
     "training": {
         "learning rate": ["Multiline", ["train/learning_rate"]],
-        "gradient norm": ["Multiline", ["train/gradient_norm"]],
+        "gradient norm": ["Multiline", ["train/gradient_norm", "train/largest_gradient_norm"]],
         "share of clipped and of skipped updates": ["Multiline", ["train/clipped_updates", "train/skipped_updates"]],
         "shares of real positions, of waiting for data, of the peak": [
             "Multiline",

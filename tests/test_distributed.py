@@ -23,33 +23,49 @@ from nmt.errors import UserError
 from nmt.run_folder import RunFolder
 
 PROGRAM = """
-import logging, os, sys, yaml
+import logging, os, sys, torch, yaml
 from nmt import distributed
 from nmt.commands import train
 from nmt.commands.launch import _refuse
 from nmt.config import Config
-from nmt.errors import ConfigError
+from nmt.errors import ConfigError, RunFailure
 from nmt.conversion import from_dict
 from nmt.training.update import Updater
 
 logging.basicConfig(level="INFO")
-path, number = sys.argv[1:]
-make_update = Updater.__call__
+path, fault = sys.argv[1:]
+make_update, make_gradient, sum_gradients = Updater.__call__, Updater._add_gradient, Updater._sum_gradients
 
-def interrupted(self, step):
-    if step == 3 and distributed.rank() == 1 and int(number):
-        os.kill(os.getpid(), int(number))
+def is_struck(self):
+    return self.step == 3 and distributed.rank() == distributed.world_size() - 1
+
+def disturbed(self, step):
+    self.step = step
+    if is_struck(self) and fault.isdigit() and int(fault):
+        os.kill(os.getpid(), int(fault))
     make_update(self, step)
 
-Updater.__call__ = interrupted
+def without_memory(self, *arguments):
+    if is_struck(self) and fault == "memory":
+        raise torch.OutOfMemoryError("CUDA out of memory")
+    make_gradient(self, *arguments)
+
+def not_a_number(self):
+    if is_struck(self) and fault == "nan":
+        next(p.grad for p in self._parameters if p.grad is not None).view(-1)[0] = float("nan")
+    sum_gradients(self)
+
+Updater.__call__, Updater._add_gradient, Updater._sum_gradients = disturbed, without_memory, not_a_number
 with open(path) as file:
     config = from_dict(Config, yaml.safe_load(file))
 try:
     sys.exit(train.main(config))
 except ConfigError as error:
     sys.exit(_refuse("train", error))
+except RunFailure as error:
+    sys.exit(f"FAILED {error}")
 """
-"""Trains; process 1 is sent signal ``number`` during its fourth update."""
+"""Trains; in the fourth update the last process is sent a signal, runs out of memory, or has a gradient that is not a number."""
 
 
 @pytest.fixture
@@ -68,14 +84,14 @@ def config(run_config, family_config):
 
 @pytest.fixture
 def torchrun(tmp_path):
-    """Train in ``world_size`` processes, with a signal for one of them or with none."""
+    """Train in ``world_size`` processes, with a fault in the last of them (a signal's number, ``memory`` or ``nan``) or with none."""
 
-    def start(config, world_size, number=0):
+    def start(config, world_size, fault=0):
         (tmp_path / "program.py").write_text(PROGRAM)
         (tmp_path / "config.yaml").write_text(yaml.safe_dump(to_dict(config)))
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={world_size}"]
         return subprocess.run(
-            [*command, str(tmp_path / "program.py"), str(tmp_path / "config.yaml"), str(number)],
+            [*command, str(tmp_path / "program.py"), str(tmp_path / "config.yaml"), str(fault)],
             capture_output=True,
             text=True,
             timeout=120,
@@ -137,6 +153,30 @@ def test_a_group_that_lost_a_process_goes_on_as_if_undisturbed(config, torchrun)
         assert torchrun(part, 2).returncode == 0
         assert all(torch.equal(value, weights(whole)[name]) for name, value in weights(part).items())
         assert metrics(part) == metrics(whole)
+
+
+@pytest.mark.promise(5)
+@pytest.mark.parametrize("family_config", ["transformer-pre-three_way"], ids=str, indirect=True)
+def test_a_gradient_that_is_not_a_number_in_one_process_changes_nothing_in_any(config, torchrun):
+    final = []
+    for world_size in (1, 2):
+        run = replace(config, name=f"run{world_size}")
+        result = torchrun(run, world_size, "nan")
+        assert result.returncode == 0, result.stderr
+        final.append(weights(run))
+        assert sum(record.get("train/skipped_updates", 0) for record in metrics(run)) == 0.5  # one of two in an interval
+    assert all(torch.isfinite(value).all() for value in final[0].values())
+    torch.testing.assert_close(final[1], final[0], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.promise(7, 25)
+@pytest.mark.parametrize("family_config", ["transformer-pre-three_way"], ids=str, indirect=True)
+def test_a_process_without_memory_ends_all_and_names_the_batch(config, torchrun):
+    result = torchrun(config, 2, "memory")
+    assert result.returncode != 0
+    assert "FAILED process 1: out of memory in update 3, with " in result.stderr
+    assert "lower `train.max_tokens` (now 256)" in result.stderr
+    assert "FAILED process 0 lost the others" in result.stderr
 
 
 @pytest.mark.promise(7)

@@ -75,6 +75,8 @@ def train(folder: RunFolder, config: Config, store: Store) -> int:
         device.type,
         trainer.update.plan.steps(1),
     )
+    if device.type == "cuda":
+        trainer.update.rehearse()
     if config.train.profile_updates:
         trace = folder.path / f"profile{distributed.rank() or ''}.json.gz"
         update = build_updater(config, train_split(config, store), store.tokenizers.vocab_sizes, device, mixture(config, store))

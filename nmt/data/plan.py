@@ -137,7 +137,7 @@ class BatchPlan:
         corpora: Sequence[tuple[int, float]] = (),
     ) -> None:
         self._source_lengths, self._target_lengths = source_lengths, target_lengths
-        self._max_tokens, self._microbatches, self._seed = max_tokens, microbatches, seed
+        self.max_tokens, self._microbatches, self._seed = max_tokens, microbatches, seed
         longest = 1 + max(int(source_lengths.max()), int(target_lengths.max()))
         if longest > max_tokens:
             raise ConfigError(f"`train.max_tokens` must hold the longest sentence ({longest} positions), but is {max_tokens}")
@@ -162,10 +162,22 @@ class BatchPlan:
         """Real target positions of a micro-batch."""
         return int(self._target_lengths[microbatch].sum(dtype=np.int64)) + len(microbatch)
 
+    def heaviest(self) -> list[Indices]:
+        """The micro-batches of the first epoch that have the most padded positions, and the longest sentences."""
+
+        def size(batch: Rows) -> tuple[int, int]:
+            source, target = int(self._source_lengths[batch].max()) + 1, int(self._target_lengths[batch].max()) + 1
+            return (source + target) * len(batch), max(source, target)
+
+        batches = self._epoch(0)
+        sizes = [size(batch) for batch in batches]
+        chosen = {max(range(len(batches)), key=lambda i: sizes[i]), max(range(len(batches)), key=lambda i: sizes[i][::-1])}
+        return [batches[i].astype(np.int64) for i in sorted(chosen)]
+
     def steps(self, epochs: int) -> int:
         """How many updates the first epochs have."""
         while len(self._starts) <= epochs:
-            batches = len(cuts(self._positions(len(self._starts) - 1), self._max_tokens)) - 1
+            batches = len(cuts(self._positions(len(self._starts) - 1), self.max_tokens)) - 1
             self._starts.append(self._starts[-1] + -(-batches // self._microbatches))
         return self._starts[epochs]
 
@@ -197,7 +209,7 @@ class BatchPlan:
         rows = np.concatenate([self._rows(i, epoch) for i in range(len(self._portions))])
         random.shuffle(rows)
         order = sort_by_length(self._source_lengths, self._target_lengths, rows)
-        bounds = cuts(self._positions(epoch), self._max_tokens)
+        bounds = cuts(self._positions(epoch), self.max_tokens)
         return [order[bounds[i] : bounds[i + 1]] for i in random.permutation(len(bounds) - 1).tolist()]
 
     def _rows(self, corpus: int, epoch: int) -> Rows:

@@ -20,6 +20,7 @@ from nmt.data.plan import BatchPlan
 from nmt.hardware import autocast, count_flops
 from nmt.training.checkpoint import Checkpoint
 from nmt.training.ema import EMA
+from nmt.training.memory import explained
 from nmt.training.objective import Objective
 from nmt.training.schedule import Plateau, Schedule
 
@@ -81,10 +82,24 @@ class Updater:
             with record_function("data"):
                 batch = make_batch(self.split, microbatches[m], packed=self.packed).to(self.device)
             self.sums.data_s += time.monotonic() - made
-            self.backward(batch, num_tokens)
+            with explained(step, batch, self.plan.max_tokens):
+                self.backward(batch, num_tokens)
         self._sum_gradients()
         self._change_weights(step)
         self.sums.busy_s += time.monotonic() - begun
+
+    def rehearse(self) -> None:
+        """Compute the gradients of the micro-batches that need the most memory, and forget them.
+
+        Raises:
+            OutOfMemory: there is not enough.
+        """
+        for microbatch in self.plan.heaviest():
+            batch = make_batch(self.split, microbatch, packed=self.packed).to(self.device)
+            with explained(0, batch, self.plan.max_tokens):
+                self._add_gradient(batch, self.plan.num_tokens(microbatch))
+            self.optimizer.zero_grad(set_to_none=True)
+        self.sums = Sums.zero(self.device)
 
     def state_dict(self) -> dict[str, Any]:
         """What later updates depend on besides weights, their averages, the optimiser's state and the step: plain numbers."""
@@ -148,7 +163,11 @@ class Updater:
         self.scaler.update()
         if self.ema:
             self.ema.update(bad)
-        self.sums.count_norm(norm.double(), bad)
+        self.sums.count_norm(norm.double(), bad, self.max_grad_norm)
+
+
+SAME_IN_ALL = {"norm", "largest_norm", "clipped", "bad", "bad_in_a_row", "most_bad_in_a_row", "busy_s", "data_s"}
+"""Sums that every process has."""
 
 
 @dataclass(slots=True)
@@ -157,7 +176,8 @@ class Sums:
 
     Attributes:
         loss, nll: over all real target tokens.
-        norm: of the gradients of finite updates.
+        norm, largest_norm: of the gradients of finite updates, before they are clipped.
+        clipped: updates whose gradient was clipped.
         bad: updates that were not finite.
         bad_in_a_row, most_bad_in_a_row: how many of them in a row the newest updates are, and the most that there were.
         tokens: real target tokens.
@@ -169,6 +189,8 @@ class Sums:
     loss: Tensor
     nll: Tensor
     norm: Tensor
+    largest_norm: Tensor
+    clipped: Tensor
     bad: Tensor
     bad_in_a_row: Tensor
     most_bad_in_a_row: Tensor
@@ -184,22 +206,25 @@ class Sums:
         """The inverse of :meth:`over_processes`; zero where there are no values."""
         if not values:
             return Sums.zero(device)
-        return Sums(*torch.tensor(values[:6], dtype=torch.float64, device=device), *values[6:])
+        return Sums(*torch.tensor(values[:8], dtype=torch.float64, device=device), *values[8:])
 
     @staticmethod
     def zero(device: torch.device) -> Sums:
-        return Sums(*torch.zeros(6, dtype=torch.float64, device=device))
+        return Sums(*torch.zeros(8, dtype=torch.float64, device=device))
 
-    def count_norm(self, norm: Tensor, bad: Tensor) -> None:
-        """Count the gradient of an update; ``bad`` is 1 where it was not finite."""
-        self.norm += torch.where(bad.bool(), 0.0, norm)
+    def count_norm(self, norm: Tensor, bad: Tensor, max_norm: float) -> None:
+        """Count the gradient of an update, clipped at ``max_norm`` where that is not 0; ``bad`` is 1 where it was not finite."""
+        finite = torch.where(bad.bool(), 0.0, norm)
+        self.norm += finite
+        self.largest_norm = torch.maximum(self.largest_norm, finite)
+        self.clipped += (finite > max_norm) & (max_norm > 0)
         self.bad += bad
         self.bad_in_a_row = (self.bad_in_a_row + bad) * bad
         self.most_bad_in_a_row = torch.maximum(self.most_bad_in_a_row, self.bad_in_a_row)
 
     def over_processes(self) -> list[float]:
         """All of them as numbers, summed over the processes, but for what is the same in all of them; waits for the device."""
-        same = {"norm", "bad", "bad_in_a_row", "most_bad_in_a_row", "busy_s", "data_s"} if not distributed.is_main() else set()
+        same = set() if distributed.is_main() else SAME_IN_ALL
         values = torch.tensor(
             [0.0 if name in same else float(getattr(self, name)) for name in self.__slots__], dtype=torch.float64
         )

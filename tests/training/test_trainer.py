@@ -280,6 +280,11 @@ def test_the_norm_is_clipped(run_config, trainer_of, family_config, tmp_path):
     )
     trainer.update(0)
     assert norms == [pytest.approx(1e-3, rel=1e-3)]
+    assert (float(trainer.update.sums.clipped), float(trainer.update.sums.bad)) == (1, 0)
+    assert float(trainer.update.sums.largest_norm) == float(trainer.update.sums.norm) > 1e-3
+    trainer.update.max_grad_norm = 0.0
+    trainer.update(1)
+    assert float(trainer.update.sums.clipped) == 1
 
 
 @pytest.mark.promise(5)
