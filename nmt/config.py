@@ -527,7 +527,8 @@ class PlateauConfig(ScheduleConfig):
 class TrainConfig:
     """When training stops (the first limit reached wins) and how often it is looked at; all counts are updates but where said.
 
-    ``max_tokens`` bounds the padded positions of either side of a micro-batch; ``microbatches`` of them make an update.
+    ``max_tokens`` bounds the padded positions of either side of a micro-batch; ``microbatches`` of them make an update. ``auto`` finds the
+    largest budget that the memory of a GPU allows, when the run begins.
     ``max_time`` is training time over all resumes, in seconds or as ``90s``, ``20m``, ``1h30m``. ``patience`` counts validations
     without a better ``metric``. ``keep_last`` checkpoints stay beside the best; ``average_last`` of them are averaged at the end.
     Checkpoints are written after validations, at the end, and, where ``save_every`` is given, after every so many updates.
@@ -543,7 +544,7 @@ class TrainConfig:
     max_epochs: int | None = None
     max_time: int | str | None = None
     patience: int | None = None
-    max_tokens: int = 4_096
+    max_tokens: int | str = 4_096
     microbatches: int = 1
     validate_every: int = 500
     save_every: int | None = None
@@ -604,7 +605,7 @@ class TrackingConfig:
 
 @dataclass(kw_only=True, slots=True)
 class Config:
-    """A whole run. ``name`` is its folder under ``output_dir``.
+    """A whole run. ``name`` is its folder under ``output_dir``. With ``dry_run`` none is made: it is said what one would need.
 
     ``init_from`` is the folder of another run with the same vocabulary and sizes: training begins with the weights that it is evaluated
     with, and a new optimiser.
@@ -617,6 +618,7 @@ class Config:
     precision: Precision = Precision.auto
     threads: int | None = None
     fresh: bool = False
+    dry_run: bool = False
     init_from: str | None = None
     data: DataConfig
     model: ModelConfig
@@ -713,6 +715,17 @@ class AlignCommand(RunCommand):
     head: int | None = None
     method: LinkMethod | None = None
     num_heatmaps: int | None = None
+
+
+@dataclass(kw_only=True, slots=True)
+class AverageCommand:
+    """The mean of the newest ``last`` checkpoints of a ``run``, or of the weights that several ``runs`` are evaluated with, in the new
+    folder ``output``."""
+
+    output: str
+    run: str | None = None
+    last: int = 3
+    runs: list[str] = field(default_factory=list)
 
 
 @dataclass(kw_only=True, slots=True)

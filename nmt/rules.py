@@ -37,6 +37,10 @@ RANGES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
 """What numbers of optimisers and schedules must be, by name."""
 
 
+AUTO = "auto"
+"""The value of ``train.max_tokens`` that stands for the largest safe one."""
+
+
 def validate(config: Config) -> None:
     """Check the rules that tie settings together.
 
@@ -83,6 +87,17 @@ def _validate_together(config: Config) -> None:
         )
 
 
+def token_budget(train: TrainConfig) -> int:
+    """``train.max_tokens`` as the number that it is once a run has begun.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if isinstance(train.max_tokens, str):
+        raise ConfigError(f"`train.max_tokens` must be a number or `{AUTO}`, but is {train.max_tokens!r}")
+    return train.max_tokens
+
+
 def validate_name(name: str) -> None:
     """Check the name of a folder that a run or one of its commands makes.
 
@@ -106,7 +121,7 @@ def validate_search(search: SearchConfig) -> None:
 
 def _validate_train(train: TrainConfig) -> None:
     at_least_one = {
-        "train.max_tokens": train.max_tokens,
+        "train.max_tokens": 1 if train.max_tokens == AUTO else token_budget(train),
         "train.microbatches": train.microbatches,
         "train.validate_every": train.validate_every,
         "train.save_every": 1 if train.save_every is None else train.save_every,

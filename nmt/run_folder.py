@@ -32,7 +32,7 @@ from nmt.files import write_json_atomic, write_text_atomic
 from nmt.hardware import resolve_device, resolve_precision
 from nmt.models import build_model
 from nmt.models.interface import Seq2Seq
-from nmt.rules import validate
+from nmt.rules import AUTO, validate
 from nmt.training.checkpoint import Checkpoints, distinct, load_weights
 from nmt.training.schedule import decay_begin
 
@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 
 FREE_TO_CHANGE = (
     "fresh",
+    "dry_run",
     "threads",
     "device",
     "tracking.",
@@ -59,6 +60,10 @@ FREE_TO_CHANGE = (
 
 ``train.max_steps`` is not among them once the learning rate falls towards that step.
 """
+
+
+AVERAGED = "averaged"
+"""The state of a run that was not trained but made of others."""
 
 
 class RunError(UserError):
@@ -272,6 +277,12 @@ def limits(config: Config) -> dict[str, Any]:
 def _agree(folder: RunFolder, new: Config) -> Config:
     """The new settings, if they may take over what the run has learnt with the old ones."""
     old, path = folder.config(), folder.path
+    if folder.status.get("state") == AVERAGED:
+        raise ConfigError(
+            f"{path} was made by nmt average and cannot be gone on with; `init_from={path}` begins a run with its weights"
+        )
+    if new.train.max_tokens == AUTO:
+        new = replace(new, train=replace(new.train, max_tokens=old.train.max_tokens))
     if new.precision is Precision.auto:
         new = replace(new, precision=old.precision)
     before, now = flat(to_dict(old)), flat(to_dict(new))

@@ -18,6 +18,7 @@ from nmt.data.store import Split
 from nmt.decoding.translator import Translator
 from nmt.evaluation.evaluator import evaluate
 from nmt.hardware import autocast
+from nmt.rules import token_budget
 from nmt.text import printable
 from nmt.tracking import Tracker
 from nmt.training.objective import Objective
@@ -79,7 +80,7 @@ class Validation:
 def dev_nll(objective: Objective, split: Split, config: Config, device: torch.device) -> float:
     """Mean unsmoothed negative log-likelihood of a split, in nats a target token."""
     sources, targets = split.source_lengths.astype(np.int64) + 1, split.target_lengths.astype(np.int64) + 1
-    budget = max(config.train.max_tokens, int(sources.max()), int(targets.max()))
+    budget = max(token_budget(config.train), int(sources.max()), int(targets.max()))
     nll_sum, num_tokens = 0.0, 0
     with torch.inference_mode(), autocast(device, config.precision):
         for sentences in length_buckets(sources, targets, budget):

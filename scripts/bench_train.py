@@ -86,7 +86,7 @@ def main() -> None:
 
 
 def _measure_run(config: Config, updates: int, warmup: int) -> dict[str, Any]:
-    from nmt.commands.train import build_updater
+    from nmt.commands.assemble import build_updater
     from nmt.data.prepare import prepare
 
     if config.threads:

@@ -16,8 +16,8 @@ import torch
 
 from nmt.allocator import keep_freed_memory
 from nmt.cli import conf_dir
+from nmt.commands.assemble import build_updater
 from nmt.commands.launch import compose
-from nmt.commands.train import build_updater
 from nmt.data.plan import BatchPlan, Rows
 from nmt.data.prepare import prepare
 from nmt.hardware import resolve_device, resolve_precision

@@ -22,8 +22,8 @@ from bench_train import measure
 from nmt import distributed
 from nmt.allocator import keep_freed_memory
 from nmt.cli import conf_dir
+from nmt.commands.assemble import build_updater
 from nmt.commands.launch import compose
-from nmt.commands.train import build_updater
 from nmt.data.store import Split
 from nmt.data.tokenizer import EOS, UNK
 

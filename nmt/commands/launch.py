@@ -39,6 +39,7 @@ SCHEMAS: dict[str, type] = {
     "evaluate": options.EvaluateCommand,
     "translate": options.TranslateCommand,
     "align": options.AlignCommand,
+    "average": options.AverageCommand,
     "compare": options.CompareCommand,
     "list": options.ListCommand,
 }

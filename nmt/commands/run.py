@@ -8,7 +8,7 @@ from nmt import distributed
 from nmt.alignment.heatmap import heatmap_png
 from nmt.alignment.report import Sample, read_run, write_report
 from nmt.commands.align import align_text
-from nmt.commands.train import train
+from nmt.commands.train import describe, train
 from nmt.config import Config
 from nmt.conversion import flat, to_dict
 from nmt.data.links import parse_links
@@ -24,6 +24,8 @@ from nmt.tracking import write_hyperparameters
 
 
 def main(config: Config) -> int:
+    if config.dry_run:
+        return describe(config)
     with distributed.process_group(resolve_device(config.device)), own(config) as (folder, config):
         if not folder.is_finished(config):
             begun = time.monotonic() - folder.status.get("time_s", 0.0)

@@ -4,51 +4,46 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 
 import torch
 
 from nmt import distributed
-from nmt.config import Config, FilesDataConfig, ModelKind, ProgressStyle
-from nmt.data.batching import TrainingText
-from nmt.data.plan import BatchPlan
+from nmt.commands.assemble import build_trainer, build_updater, mixture, resolve_budget, train_split
+from nmt.commands.dry_run import dry_run
+from nmt.config import Config
 from nmt.data.prepare import prepare
-from nmt.data.reader import corpora
-from nmt.data.sampling import SampledSplit
 from nmt.data.store import Store
-from nmt.decoding.translator import Translator
 from nmt.errors import ConfigError
 from nmt.hardware import resolve_device
-from nmt.models import build_model
-from nmt.models.interface import Seq2Seq
 from nmt.provenance import provenance
-from nmt.run_folder import RunFolder, load_initial, own
+from nmt.rules import validate
+from nmt.run_folder import RunFolder, own
 from nmt.text import format_time
-from nmt.tracking import Progress, Tracker
-from nmt.training.checkpoint import load_weights
-from nmt.training.ema import EMA
-from nmt.training.freezing import freeze
-from nmt.training.objective import Objective
-from nmt.training.optim import build_optimizer
 from nmt.training.profile import format_profile, profile_updates
-from nmt.training.schedule import build_schedule
 from nmt.training.trainer import Trainer
-from nmt.training.update import Updater
-from nmt.validation import Validation
 
 log = logging.getLogger(__name__)
 
 
 def main(config: Config) -> int:
+    if config.dry_run:
+        return describe(config)
     with distributed.process_group(resolve_device(config.device)), own(config) as (folder, config):
         status = train(folder, config, distributed.main_first(lambda: prepare(config.data, config.tokenizer, config.seed)))
         if status == 0 and distributed.is_main():
             reached = folder.status
             print(f"TRAINED step={reached['step']} run={folder.path} time={reached['training_time']} stop={reached['stop']}")
     return status
+
+
+def describe(config: Config) -> int:
+    """Say what a run would need, and make none."""
+    validate(config)
+    print(dry_run(config, prepare(config.data, config.tokenizer, config.seed)))
+    return 0
 
 
 def train(folder: RunFolder, config: Config, store: Store) -> int:
@@ -65,6 +60,7 @@ def train(folder: RunFolder, config: Config, store: Store) -> int:
         )
     device = resolve_device(config.device)
     folder.keep_data(store)
+    config = resolve_budget(folder, config, store)
     folder.update_status(state="training", **provenance(device))
     trainer = build_trainer(folder, config, store, device)
     log.info(
@@ -98,87 +94,6 @@ def train(folder: RunFolder, config: Config, store: Store) -> int:
         return 0
     log.info("stopped at step %d; the same command goes on from there", state.step)
     return 128 + trainer.stop_signal
-
-
-def build_trainer(folder: RunFolder, config: Config, store: Store, device: torch.device) -> Trainer:
-    """The trainer of a run, resumed from its newest checkpoint where there is one."""
-    checkpoint = folder.checkpoints.load_latest()
-
-    def begin(model: Seq2Seq) -> None:
-        if checkpoint:
-            load_weights(model, checkpoint.model)
-            log.info("resuming %s after step %d", folder.path, checkpoint.step)
-        elif config.init_from:
-            load_initial(model, Path(config.init_from), store.tokenizers)
-
-    vocab_sizes = store.tokenizers.vocab_sizes
-    update = build_updater(config, train_split(config, store), vocab_sizes, device, mixture(config, store), begin)
-    objective = update.objective
-    tracker = Tracker(folder.path, config.tracking, checkpoint.step if checkpoint else 0)
-    translator = Translator(objective.model, store.tokenizers, config.search, device, config.precision)
-    trainer = Trainer(
-        update=update,
-        checkpoints=folder.checkpoints,
-        validate=Validation(objective, translator, store.split("dev"), tracker, config),
-        tracker=tracker,
-        progress=Progress(config.tracking.progress if distributed.is_main() else ProgressStyle.plain),
-        config=config.train,
-    )
-    if checkpoint:
-        trainer.resume(checkpoint)
-    return trainer
-
-
-def train_split(config: Config, store: Store) -> TrainingText:
-    """The training text, its pieces drawn anew each time where that is asked for."""
-    alpha = config.tokenizer.sampling_alpha
-    return store.split("train") if alpha is None else SampledSplit(store, alpha)
-
-
-def mixture(config: Config, store: Store) -> list[tuple[int, float]]:
-    """The number of pairs and the weight of each corpus of the training text."""
-    weights = (
-        {name: part.weight for name, part in corpora(config.data).items()} if isinstance(config.data, FilesDataConfig) else {}
-    )
-    return [(size, weights.get(name, 1.0)) for name, size in store.meta["corpora"].items()]
-
-
-def build_updater(
-    config: Config,
-    split: TrainingText,
-    vocab_sizes: tuple[int, int],
-    device: torch.device,
-    corpora: Sequence[tuple[int, float]] = (),
-    begin: Callable[[Seq2Seq], None] | None = None,
-) -> Updater:
-    """A new model, to which ``begin`` may give other weights, and all that its updates need; packed rows where a kernel reads them
-    without padding."""
-    torch.manual_seed(config.seed)
-    model = build_model(config.model, vocab_sizes).to(device)
-    if begin:
-        begin(model)
-    freeze(model, config.train.freeze)
-    model.recompute = config.train.recompute
-    return Updater(
-        objective=Objective(model, config.loss),
-        optimizer=build_optimizer(model, config.optim),
-        schedule=build_schedule(config.schedule, config.train.max_steps),
-        split=split,
-        plan=BatchPlan(
-            split.source_lengths,
-            split.target_lengths,
-            max_tokens=config.train.max_tokens,
-            microbatches=config.train.microbatches,
-            seed=config.seed,
-            corpora=corpora,
-        ),
-        max_grad_norm=config.optim.max_grad_norm,
-        seed=config.seed,
-        device=device,
-        precision=config.precision,
-        packed=config.model.kind is ModelKind.transformer and device.type == "cuda",
-        ema=EMA(model, config.train.ema_decay) if config.train.ema_decay is not None else None,
-    )
 
 
 @contextmanager

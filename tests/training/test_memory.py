@@ -67,7 +67,7 @@ def test_the_heaviest_batches_are_found(updater):
 
 @pytest.fixture
 def updater(run_config, family_config):
-    from nmt.commands.train import build_updater
+    from nmt.commands.assemble import build_updater
     from nmt.data.prepare import prepare
 
     config = run_config(family_config)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from nmt.commands.train import build_updater
+from nmt.commands.assemble import build_updater
 from nmt.config import TrainConfig
 from nmt.data.prepare import prepare
 from nmt.training.profile import KINDS, format_profile, profile_updates

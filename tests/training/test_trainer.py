@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from nmt.commands.train import build_trainer
+from nmt.commands.assemble import build_trainer
 from nmt.config import (
     VARIANTS,
     AdamConfig,
