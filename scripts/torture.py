@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import errno
 import json
+import logging
 import os
 import random
 import shutil
@@ -164,8 +165,8 @@ class Torture:
             fault = self.numbers.choice(FAULTS[:-1])
             if self.two:
                 fault = self.numbers.choice(["one of two killed", "term", "kill while saving"])
-            ended = self.disturb(disturbed, fault)
-            self.check(fault, ended, disturbed)
+            ended, damaged = self.disturb(disturbed, fault)
+            self.check(fault, ended, disturbed, struck=damaged or ended.status != 0)
             if ended.status == 0:
                 break
         else:
@@ -173,30 +174,31 @@ class Torture:
         self.compare(disturbed)
         shutil.rmtree(Path(disturbed.output_dir) / disturbed.name)
 
-    def disturb(self, config: Config, fault: str) -> Ended:
-        """One process, or two, with a fault."""
+    def disturb(self, config: Config, fault: str) -> tuple[Ended, bool]:
+        """One process, or two, with a fault; and whether a file was damaged. Others strike unless the run is done before."""
         path = RunFolder(Path(config.output_dir) / config.name)
         moment = self.numbers.uniform(0.0, 1.2) * self.length
         processes = 2 if self.two else 1
         if fault in ("kill", "term", "int"):
             number = {"kill": signal.SIGKILL, "term": signal.SIGTERM, "int": signal.SIGINT}[fault]
-            return self.start(config, processes)(lambda pids: [os.kill(pid, number) for pid in pids], moment)
+            return self.start(config, processes)(lambda pids: [os.kill(pid, number) for pid in pids], moment), False
         if fault == "one of two killed":
             victim = self.numbers.randrange(2)
-            return self.start(config, 2)(lambda pids: os.kill(pids[victim], signal.SIGKILL), moment)
+            return self.start(config, 2)(lambda pids: os.kill(pids[victim], signal.SIGKILL), moment), False
         if fault == "kill while saving":
-            return self.start(config, processes, slow_after=self.numbers.randint(1, 9))()
+            return self.start(config, processes, slow_after=self.numbers.randint(1, 9))(), False
         if fault == "full disk":
-            return self.start(config, processes, full_after=self.numbers.randint(1, 40_000))()
+            return self.start(config, processes, full_after=self.numbers.randint(1, 40_000))(), False
+        files: list[Path] = []
         steps = path.checkpoints.steps()
         if fault == "damaged checkpoint" and len(steps) > 1:
-            victims = [file for file in (path.checkpoints.folder / f"step-{steps[-1]:08d}").iterdir() if file.is_file()]
-            self.damage(self.numbers.choice(victims))
-        if fault == "damaged store":
-            store = Path(config.data.store_dir) / str(path.status.get("data", "none"))
-            if store.exists():
-                self.damage(self.numbers.choice([store / "meta.json", store / "tokenizer.model"]))
-        return self.start(config, processes)()
+            files = [file for file in (path.checkpoints.folder / f"step-{steps[-1]:08d}").iterdir() if file.is_file()]
+        store = Path(config.data.store_dir) / str(path.status.get("data", "none"))
+        if fault == "damaged store" and store.exists():
+            files = [store / "meta.json", store / "tokenizer.model"]
+        if files:
+            self.damage(self.numbers.choice(files))
+        return self.start(config, processes)(), bool(files)
 
     def damage(self, path: Path) -> None:
         content = bytearray(path.read_bytes())
@@ -206,9 +208,9 @@ class Torture:
             content[self.numbers.randrange(len(content))] ^= 1 << self.numbers.randrange(8)
         path.write_bytes(bytes(content))
 
-    def check(self, fault: str, ended: Ended, config: Config) -> None:
-        """Count the fault, and say what is amiss with the way in which it ended."""
-        self.counts[fault] += 1
+    def check(self, fault: str, ended: Ended, config: Config, *, struck: bool) -> None:
+        """Count the fault if it struck, and say what is amiss with the way in which the process ended."""
+        self.counts[fault] += struck
         words = ended.text.strip().splitlines()
         print(
             f"{config.name:16} {fault:20} status {ended.status:4} {ended.seconds:5.1f} s  {words[-1][:150] if words else ''}",
@@ -343,6 +345,7 @@ def records(run: RunFolder) -> list[dict[str, Any]]:
 def tensorboard_steps(path: Path) -> dict[str, list[int]]:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+    logging.getLogger("tensorboard").setLevel(logging.ERROR)  # it warns of what a resumed run has taken back
     events = EventAccumulator(str(path / "tensorboard"))
     events.Reload()
     return {tag: [event.step for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
