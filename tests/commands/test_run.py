@@ -136,7 +136,7 @@ def test_a_run_from_before_every_kind_had_its_own_settings_goes_on(small):
 def test_training_begins_with_the_weights_of_another_run(small, capsys):
     """Those that it is evaluated with; afterwards that run is needed no more. With a learning rate of 0 they stay as they are."""
     averaged = replace(
-        small, name="first", train=replace(LIMITS, ema_decay=0.5), evaluation=EvaluationConfig(weights=Weights.ema, lc_tok=False)
+        small, name="first", train=replace(LIMITS, ema_decay=0.5), evaluation=EvaluationConfig(weights=Weights.ema)
     )
     assert train.main(averaged) == 0
     first = RunFolder(Path(small.output_dir) / "first")
