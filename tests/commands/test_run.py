@@ -121,18 +121,6 @@ def test_a_decay_that_has_begun_keeps_its_end(small, schedule, after):
 
 
 @pytest.mark.parametrize("family_config", ["luong-general-feeding-1"], ids=str, indirect=True)
-def test_a_run_from_before_every_kind_had_its_own_settings_goes_on(small):
-    assert train.main(small) == 0
-    folder = RunFolder(Path(small.output_dir) / small.name)
-    stored = yaml.safe_load((folder.path / "config.yaml").read_text())
-    stored["optim"]["momentum"], stored["schedule"]["decay_steps"] = 0.95, 0
-    (folder.path / "config.yaml").write_text(yaml.safe_dump(stored))
-    assert folder.config() == small
-    assert train.main(replace(small, train=replace(LIMITS, max_steps=5))) == 0
-    assert folder.status["step"] == 5
-
-
-@pytest.mark.parametrize("family_config", ["luong-general-feeding-1"], ids=str, indirect=True)
 def test_training_begins_with_the_weights_of_another_run(small, capsys):
     """Those that it is evaluated with; afterwards that run is needed no more. With a learning rate of 0 they stay as they are."""
     averaged = replace(
