@@ -598,9 +598,13 @@ class AlignmentConfig:
 
 @dataclass(kw_only=True, slots=True)
 class TrackingConfig:
+    """``num_samples`` dev sentences are shown with their translations and heatmaps. With ``statistics`` the norms of each parameter and of
+    its gradient are logged."""
+
     progress: ProgressStyle = ProgressStyle.auto
     tensorboard: bool = True
     num_samples: int = 4
+    statistics: bool = False
 
 
 @dataclass(kw_only=True, slots=True)

@@ -39,11 +39,11 @@ make_update, make_gradient, sum_gradients = Updater.__call__, Updater._add_gradi
 def is_struck(self):
     return self.step == 3 and distributed.rank() == distributed.world_size() - 1
 
-def disturbed(self, step):
+def disturbed(self, step, **options):
     self.step = step
     if is_struck(self) and fault.isdigit() and int(fault):
         os.kill(os.getpid(), int(fault))
-    make_update(self, step)
+    make_update(self, step, **options)
 
 def without_memory(self, *arguments):
     if is_struck(self) and fault == "memory":

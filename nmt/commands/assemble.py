@@ -100,6 +100,7 @@ def build_trainer(folder: RunFolder, config: Config, store: Store, device: torch
         tracker=tracker,
         progress=Progress(config.tracking.progress if distributed.is_main() else ProgressStyle.plain),
         config=config.train,
+        statistics=config.tracking.statistics,
     )
     if checkpoint:
         trainer.resume(checkpoint)

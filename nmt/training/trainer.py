@@ -68,9 +68,10 @@ class Trainer:
         tracker: Tracker,
         progress: Progress,
         config: TrainConfig,
+        statistics: bool = False,
     ) -> None:
         self.update, self.checkpoints, self.validate = update, checkpoints, validate
-        self.tracker, self.progress, self.config = tracker, progress, config
+        self.tracker, self.progress, self.config, self.statistics = tracker, progress, config, statistics
         self.state = TrainingState()
         self.max_time_s = seconds(config.max_time)
         self.stop_signal = 0
@@ -105,7 +106,7 @@ class Trainer:
                 self.stop_signal = stop_signal
                 self._save()
                 return None
-            self.update(state.step)
+            self.update(state.step, keep_norms=self.statistics and (state.step + 1) % self.config.log_every == 0)
             state.step += 1
             if state.step % self.config.log_every == 0:
                 self._log()
@@ -170,6 +171,8 @@ class Trainer:
         }
         if self.update.scaler.is_enabled():
             values["train/loss_scale"] = self.update.scaler.get_scale()
+        for name, (gradient, weight) in self.update.norms.items():
+            values |= {f"gradients/{name}": float(gradient), f"weights/{name}": float(weight)}
         self.tracker.scalars(step, values)
         self.progress.update(
             step,

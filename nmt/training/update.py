@@ -37,6 +37,7 @@ class Updater:
     """Makes the updates of a plan, by number, and adds up in ``sums`` what is to be known of them.
 
     ``flops_per_position`` is what the products of the first micro-batch cost, forward and backward, by source and target position.
+    ``norms`` has the norm of each parameter's gradient and of itself, of the last update that was asked for them.
 
     The gradient of an update is that of the summed loss of all its micro-batches over all their real target tokens, however many
     processes share them: each makes every ``world_size``-th. An update whose gradient is not finite changes nothing. Norm, losses and the
@@ -68,10 +69,11 @@ class Updater:
         self.scaler.scale(torch.zeros((), device=device))  # makes its state, also where a process has no part in the first update
         self.sums = Sums.zero(device)
         self.flops_per_position: float | None = None
+        self.norms: dict[str, tuple[Tensor, Tensor]] = {}
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
         self._peaks = [group["lr"] for group in optimizer.param_groups]
 
-    def __call__(self, step: int) -> None:
+    def __call__(self, step: int, *, keep_norms: bool = False) -> None:
         begun = time.monotonic()
         microbatches = self.plan.update(step)
         num_tokens = sum(self.plan.num_tokens(microbatch) for microbatch in microbatches)
@@ -85,6 +87,12 @@ class Updater:
             with explained(step, batch, self.plan.max_tokens):
                 self.backward(batch, num_tokens)
         self._sum_gradients()
+        if keep_norms:
+            self.norms = {
+                name: (p.grad.norm() / self.scaler.get_scale(), p.detach().norm())
+                for name, p in self.objective.model.named_parameters()
+                if p.grad is not None
+            }
         self._change_weights(step)
         self.sums.busy_s += time.monotonic() - begun
 

@@ -22,6 +22,7 @@ from nmt.config import (
     Precision,
     SgdConfig,
     StackConfig,
+    TrackingConfig,
     TrainConfig,
     TransformerConfig,
 )
@@ -285,6 +286,23 @@ def test_the_norm_is_clipped(run_config, trainer_of, family_config, tmp_path):
     trainer.update.max_grad_norm = 0.0
     trainer.update(1)
     assert float(trainer.update.sums.clipped) == 1
+
+
+def test_norms_of_parameters_and_gradients_are_logged_on_request(run_config, trainer_of, family_config, tmp_path):
+    config = run_config(
+        family_config,
+        tracking=TrackingConfig(tensorboard=False, num_samples=1, statistics=True),
+        train=TrainConfig(max_steps=3, max_tokens=256, log_every=2, validate_every=3),
+    )
+    trainer = trainer_of(config, tmp_path)
+    trainer.train()
+    logged = json.loads((tmp_path / "run/metrics.jsonl").read_text().splitlines()[0])
+    names = {name for name, _ in trainer.objective.model.named_parameters()}
+    assert {key.partition("/")[2] for key in logged if key.startswith("gradients/")} == names
+    assert {key.partition("/")[2] for key in logged if key.startswith("weights/")} == names
+    total = sum(logged[f"gradients/{name}"] ** 2 for name in names) ** 0.5
+    assert total <= logged["train/largest_gradient_norm"] * 1.0001
+    assert total > 0
 
 
 @pytest.mark.promise(5)
