@@ -16,6 +16,7 @@ COMMANDS = {
     "train": "prepare, then train until a limit is reached",
     "evaluate": "score a finished run: BLEU and chrF with signatures",
     "translate": "translate lines of a file or of standard input",
+    "score": "log-probabilities of given translations",
     "average": "the mean of several checkpoints, or of several runs, as a run",
     "compare": "several runs on one test set: scores, significance, the sentences that differ most",
     "list": "the runs there are: state, step, scores",

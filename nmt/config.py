@@ -162,6 +162,29 @@ class LinkMethod(Enum):
     mutual = "mutual"
 
 
+class LongLines(Enum):
+    """What is done to a source line of more than ``max_source_length`` pieces: see :mod:`nmt.decoding.long_lines`."""
+
+    keep = "keep"
+    truncate = "truncate"
+    split = "split"
+
+
+class TranslationFormat(Enum):
+    """How translations are written: see :mod:`nmt.decoding.formats`."""
+
+    text = "text"
+    jsonl = "jsonl"
+    nbest = "nbest"
+
+
+class ScoreFormat(Enum):
+    """A number a line, or a JSON object a line with the log-probability of every piece."""
+
+    text = "text"
+    jsonl = "jsonl"
+
+
 class ProgressStyle(Enum):
     """A live bar, one plain line an interval, or the bar only where standard error is a terminal (``auto``)."""
 
@@ -561,16 +584,30 @@ class TrainConfig:
 
 @dataclass(kw_only=True, slots=True)
 class SearchConfig:
-    """Beam search; ``beam_size`` 1 is greedy.
+    """Beam search; ``beam_size`` 1 is greedy. With ``sample``, hypotheses are drawn instead. Lengths are in pieces; 0 turns a number off.
 
-    Hypotheses are ranked by log-probability / length ** ``length_penalty``. A hypothesis has at most
-    ``max_length_ratio`` * source pieces + ``max_length_offset`` pieces. ``max_sentences`` bounds a batch.
+    Hypotheses are ranked by log-probability / length ** ``length_penalty``, and by how much of the source was attended to, times
+    ``coverage_penalty``; the ``num_best`` first are what comes of it. A hypothesis has at least ``min_length`` and at most
+    ``max_length_ratio`` * source pieces + ``max_length_offset`` pieces, and no ``no_repeat_ngram`` pieces in a row a second time.
+    Samples, ``num_best`` of them, are drawn at a ``temperature`` from the ``top_k`` most probable pieces, and of those from the most
+    probable ones that together have a probability of ``top_p``. ``long_lines`` says what is done to a source of more than
+    ``max_source_length`` pieces. ``max_sentences`` bounds a batch.
     """
 
     beam_size: int = 5
+    num_best: int = 1
     length_penalty: float = 1.0
+    coverage_penalty: float = 0.0
+    min_length: int = 0
     max_length_ratio: float = 2.0
     max_length_offset: int = 10
+    no_repeat_ngram: int = 0
+    sample: bool = False
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    max_source_length: int = 512
+    long_lines: LongLines = LongLines.keep
     max_sentences: int = 64
 
 
@@ -642,9 +679,19 @@ class SearchOverrides:
     """Settings of the search to use instead of a run's own; null keeps the run's."""
 
     beam_size: int | None = None
+    num_best: int | None = None
     length_penalty: float | None = None
+    coverage_penalty: float | None = None
+    min_length: int | None = None
     max_length_ratio: float | None = None
     max_length_offset: int | None = None
+    no_repeat_ngram: int | None = None
+    sample: bool | None = None
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    max_source_length: int | None = None
+    long_lines: LongLines | None = None
     max_sentences: int | None = None
 
 
@@ -657,6 +704,15 @@ class RunCommand:
     device: Device = Device.auto
     precision: Precision | None = None
     threads: int | None = None
+
+
+@dataclass(kw_only=True, slots=True)
+class SearchCommand(RunCommand):
+    """A command that translates. ``ensemble`` names the folders of more runs, whose probabilities are averaged with the run's; the
+    settings are the run's. Samples depend on ``seed``, or the run's own."""
+
+    ensemble: list[str] = field(default_factory=list)
+    seed: int | None = None
     search: SearchOverrides = field(default_factory=SearchOverrides)
 
 
@@ -669,7 +725,7 @@ class EvaluationSetConfig:
 
 
 @dataclass(kw_only=True, slots=True)
-class EvaluateCommand(RunCommand):
+class EvaluateCommand(SearchCommand):
     """``source`` and ``target`` name another test set than the run's own; ``name`` is its folder under ``evaluation/``.
 
     ``sets`` has several by name, each with one reference or more. ``metrics`` stand in for the run's own.
@@ -699,11 +755,30 @@ class CompareCommand:
 
 
 @dataclass(kw_only=True, slots=True)
-class TranslateCommand(RunCommand):
-    """Standard input and output where no files are named."""
+class TranslateCommand(SearchCommand):
+    """Standard input and output where no files are named.
+
+    ``prefix`` is a file with a line for each line of input, the words that its translation begins with; a blank one leaves it free.
+    ``buffer_size`` is the number of lines that are read before they are translated: by default one at a terminal, otherwise 16 batches.
+    """
 
     input: str | None = None
     output: str | None = None
+    format: TranslationFormat = TranslationFormat.text
+    prefix: str | None = None
+    buffer_size: int | None = None
+
+
+@dataclass(kw_only=True, slots=True)
+class ScoreCommand(RunCommand):
+    """``source`` and ``target`` are line-aligned files; standard output where no ``output`` is named. ``ensemble`` is as for
+    translating."""
+
+    ensemble: list[str] = field(default_factory=list)
+    source: str
+    target: str
+    output: str | None = None
+    format: ScoreFormat = ScoreFormat.text
 
 
 @dataclass(kw_only=True, slots=True)

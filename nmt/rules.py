@@ -114,9 +114,30 @@ def validate_search(search: SearchConfig) -> None:
     Raises:
         ConfigError: the first rule that is broken.
     """
-    _validate_counts({"search.beam_size": search.beam_size, "search.max_sentences": search.max_sentences})
-    if search.length_penalty < 0:
-        raise ConfigError(f"`search.length_penalty` must be at least 0, but is {search.length_penalty}")
+    _validate_counts(
+        {
+            "search.beam_size": search.beam_size,
+            "search.num_best": search.num_best,
+            "search.max_source_length": search.max_source_length,
+            "search.max_sentences": search.max_sentences,
+        }
+    )
+    for name in ("length_penalty", "coverage_penalty", "min_length", "no_repeat_ngram", "top_k"):
+        if getattr(search, name) < 0:
+            raise ConfigError(f"`search.{name}` must be at least 0, but is {getattr(search, name)}")
+    if search.temperature <= 0:
+        raise ConfigError(f"`search.temperature` must be above 0, but is {search.temperature}")
+    if not 0 < search.top_p <= 1:
+        raise ConfigError(f"`search.top_p` must be above 0 and at most 1, but is {search.top_p}")
+    if search.sample:
+        if search.coverage_penalty:
+            raise ConfigError("`search.coverage_penalty` ranks what a beam has found: with `search.sample` it must be 0")
+        return
+    if search.num_best > search.beam_size:
+        raise ConfigError(f"`search.num_best` must be at most `search.beam_size` ({search.beam_size}), but is {search.num_best}")
+    for name, off in (("temperature", 1.0), ("top_k", 0), ("top_p", 1.0)):
+        if getattr(search, name) != off:
+            raise ConfigError(f"`search.{name}` is for `search.sample=true`, but is {getattr(search, name)}")
 
 
 def _validate_train(train: TrainConfig) -> None:

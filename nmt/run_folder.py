@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -249,7 +248,7 @@ def load_initial(model: Seq2Seq, path: Path, tokenizers: Tokenizers) -> None:
     config = folder.config()
     known = Tokenizers.load(folder.tokenizer_folder, normalizers(config.data))
     for side, theirs, ours in (("source", known.source, tokenizers.source), ("target", known.target, tokenizers.target)):
-        digests = [hashlib.sha256(each.model).hexdigest()[:16] for each in (theirs, ours)]
+        digests = [each.sha256[:16] for each in (theirs, ours)]
         if theirs.model != ours.model:
             raise ConfigError(
                 f"`init_from` must be a run with the same vocabulary, but the tokenizer of the {side} in {path} is {digests[0]} "

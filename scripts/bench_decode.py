@@ -26,9 +26,10 @@ import torch
 from nmt.allocator import keep_freed_memory
 from nmt.cli import conf_dir
 from nmt.commands.evaluate import read_test_set
+from nmt.commands.finished import load_translator
 from nmt.commands.launch import compose
-from nmt.commands.translate import build_translator
 from nmt.config import MetricName
+from nmt.conversion import to_dict
 from nmt.data.prepare import prepare
 from nmt.data.tokenizer import EOS
 from nmt.decoding.translator import Translator
@@ -45,8 +46,8 @@ def main() -> None:
     references = None
     if any(word.startswith("run=") for word in overrides):
         command = compose("evaluate", overrides, conf_dir())
-        config, translator = build_translator(command)
-        text = read_test_set(command, config)
+        run, translator = load_translator(command)
+        text = read_test_set(command, run.config)
         sources, references = text.sources, text.targets
     else:
         config = compose("run", overrides, conf_dir())
@@ -77,10 +78,10 @@ def measure(translator: Translator, sources: Sequence[list[int]], forced: int | 
         translator.search = dataclasses.replace(translator.search, max_length_ratio=0.0, max_length_offset=forced)
     flops = count_flops(lambda: translator.search_all(sources))
     begin = time.perf_counter()
-    hypotheses = translator.search_all(sources)
+    found = translator.search_all(sources)
     seconds = time.perf_counter() - begin
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    tokens = sum(len(hypothesis.ids) + (forced is None) for hypothesis in hypotheses)
+    tokens = sum(len(n_best[0].ids) + (forced is None) for n_best in found)
     peak = matmul_peak(translator.device, translator.precision)
     return {
         "target_tokens_per_s": round(tokens / seconds, 1),
@@ -88,7 +89,7 @@ def measure(translator: Translator, sources: Sequence[list[int]], forced: int | 
         "target_tokens": tokens,
         "sentences": len(sources),
         "forced": forced,
-        "search": dataclasses.asdict(translator.search),
+        "search": to_dict(translator.search),
         "precision": translator.precision.name,
         "peak_gflops": round(peak / 1e9, 1),
         "share_of_peak": round(flops / seconds / peak, 3),

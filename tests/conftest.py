@@ -84,10 +84,19 @@ def transformer_config(request):
     return VARIANTS[request.param]
 
 
-@pytest.fixture(params=["bahdanau-additive", "luong-general-feeding-1", "transformer-pre-three_way"], ids=str)
+FAMILIES = ["bahdanau-additive", "luong-general-feeding-1", "transformer-pre-three_way"]
+
+
+@pytest.fixture(params=FAMILIES, ids=str)
 def family_config(request):
     """One configuration of each of the three models."""
     return VARIANTS[request.param]
+
+
+@pytest.fixture
+def family_configs():
+    """All of them."""
+    return [VARIANTS[name] for name in FAMILIES]
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ from nmt.config import (
     SgdConfig,
     TrainConfig,
     TransformerConfig,
+    TranslateCommand,
     Weights,
 )
 from nmt.conversion import from_dict, seconds, to_dict
@@ -117,6 +118,19 @@ def test_what_is_no_time(value):
             {"schedule": PlateauConfig(patience=3), "train": TrainConfig(patience=3)},
             r"`schedule.patience` must be below `train.patience` \(3\), which ends training, but is 3",
         ),
+        ({"search": SearchConfig(num_best=0)}, "`search.num_best` must be at least 1, but is 0"),
+        ({"search": SearchConfig(num_best=6)}, r"`search.num_best` must be at most `search.beam_size` \(5\), but is 6"),
+        ({"search": SearchConfig(max_source_length=0)}, "`search.max_source_length` must be at least 1, but is 0"),
+        ({"search": SearchConfig(coverage_penalty=-0.1)}, "`search.coverage_penalty` must be at least 0, but is -0.1"),
+        ({"search": SearchConfig(min_length=-1)}, "`search.min_length` must be at least 0, but is -1"),
+        ({"search": SearchConfig(no_repeat_ngram=-1)}, "`search.no_repeat_ngram` must be at least 0, but is -1"),
+        ({"search": SearchConfig(sample=True, top_k=-1)}, "`search.top_k` must be at least 0, but is -1"),
+        ({"search": SearchConfig(sample=True, top_p=0.0)}, "`search.top_p` must be above 0 and at most 1, but is 0.0"),
+        ({"search": SearchConfig(sample=True, top_p=1.1)}, "`search.top_p` must be above 0 and at most 1, but is 1.1"),
+        ({"search": SearchConfig(sample=True, temperature=0.0)}, "`search.temperature` must be above 0, but is 0.0"),
+        ({"search": SearchConfig(sample=True, coverage_penalty=0.1)}, "with `search.sample` it must be 0"),
+        ({"search": SearchConfig(top_p=0.9)}, "`search.top_p` is for `search.sample=true`, but is 0.9"),
+        ({"search": SearchConfig(temperature=0.9)}, "`search.temperature` is for `search.sample=true`, but is 0.9"),
     ],
 )
 def test_rules_between_settings(changes, message):
@@ -126,6 +140,16 @@ def test_rules_between_settings(changes, message):
 
 def test_a_good_configuration_passes():
     validate(whole())
+    validate(whole(search=SearchConfig(sample=True, num_best=7, beam_size=5, top_k=3, top_p=0.5, temperature=0.5)))
+
+
+def test_lists():
+    command = from_dict(TranslateCommand, {"run": "a", "ensemble": ["b", "c"]})
+    assert command.ensemble == ["b", "c"]
+    assert to_dict(command)["ensemble"] == ["b", "c"]
+    for value, message in ((["b", 3], r"`ensemble\[1\]` must be str, but is 3"), ("b", "`ensemble` must be list, but is 'b'")):
+        with pytest.raises(ConfigError, match=message):
+            from_dict(TranslateCommand, {"run": "a", "ensemble": value})
 
 
 def test_search_overrides_are_the_search_settings():

@@ -23,6 +23,7 @@ from nmt.data.links import Link, Links, check_links, format_links
 from nmt.data.normalization import WORD_START, Normalizer
 from nmt.data.plan import length_buckets
 from nmt.data.tokenizer import BOS, EOS, Tokenizers
+from nmt.decoding.translator import Translation
 from nmt.errors import ConfigError
 from nmt.files import write_bytes_atomic, write_json_atomic, write_text_atomic
 from nmt.hardware import autocast
@@ -90,6 +91,32 @@ def align(
             of_words = word_weights(pieces, tokenizers.source.word_index(source), tokenizers.target.word_index(target))
             alignments[i] = replace(alignments[i], weights=of_words, links=read_links(of_words, config.method))
     return alignments
+
+
+def translation_links(
+    model: Seq2Seq,
+    tokenizers: Tokenizers,
+    translations: Sequence[Translation],
+    config: AlignmentConfig,
+    device: torch.device,
+    precision: Precision,
+) -> list[frozenset[Link]]:
+    """The links between the words of each line and those of its translation, by :func:`align`; a line that was split is aligned part
+    by part."""
+    pairs = [pair for translation in translations for pair in translation.parts]
+    sources, targets = [source for source, _ in pairs], [target for _, target in pairs]
+    alignments = iter(align(model, tokenizers, sources, targets, config, device, precision))
+    links = []
+    for translation in translations:
+        of_line: set[Link] = set()
+        source_before, target_before = 0, 0
+        for source, _ in translation.parts:
+            alignment = next(alignments)
+            of_line |= {(source_before + s, target_before + t) for s, t in alignment.links}
+            source_before += len(alignment.source_words) - (not source.endswith(" "))  # else the next part goes on with this word
+            target_before += len(alignment.target_words)
+        links.append(frozenset(of_line))
+    return links
 
 
 def cross_attention_name(model: Seq2Seq, layer: int) -> str:

@@ -9,11 +9,10 @@ from nmt.alignment.aligner import Alignment, align, write_alignments
 from nmt.alignment.heatmap import save_heatmap
 from nmt.alignment.links import AlignmentScores
 from nmt.commands.evaluate import read_test_set
-from nmt.commands.translate import build_translator
+from nmt.commands.finished import FinishedRun, load_finished
 from nmt.config import AlignCommand, AlignmentConfig, Precision
 from nmt.data.links import parse_links
 from nmt.data.pairs import ParallelText
-from nmt.decoding.translator import Translator
 from nmt.errors import ConfigError
 from nmt.rules import validate_name
 
@@ -22,12 +21,12 @@ def main(command: AlignCommand) -> int:
     if command.precision is Precision.int8:
         raise ConfigError("`precision=int8` is for `nmt translate` and `nmt evaluate`; attention is read in fp32, bf16 or fp16")
     validate_name(command.name)
-    config, translator = build_translator(command)
+    run = load_finished(command)
     given = {name: getattr(command, name) for name in ("layer", "head", "method", "num_heatmaps")}
-    alignment = dataclasses.replace(config.alignment, **{name: value for name, value in given.items() if value is not None})
-    text = read_test_set(command, config, command.links)
+    alignment = dataclasses.replace(run.config.alignment, **{name: value for name, value in given.items() if value is not None})
+    text = read_test_set(command, run.config, command.links)
     folder = Path(command.run) / "alignment" / command.name
-    _, scores = align_text(translator, text, alignment, folder)
+    _, scores = align_text(run, text, alignment, folder)
     print(f"alignments of {len(text)} pairs are in {folder}")
     if scores:
         print(format_alignment_scores(scores))
@@ -35,12 +34,10 @@ def main(command: AlignCommand) -> int:
 
 
 def align_text(
-    translator: Translator, text: ParallelText, config: AlignmentConfig, folder: Path
+    run: FinishedRun, text: ParallelText, config: AlignmentConfig, folder: Path
 ) -> tuple[list[Alignment], dict[str, AlignmentScores]]:
     """Align pairs and write links, arrays and the first ``num_heatmaps`` heatmaps; scores where gold links are known."""
-    alignments = align(
-        translator.model, translator.tokenizers, text.sources, text.targets, config, translator.device, translator.precision
-    )
+    alignments = align(run.model, run.tokenizers, text.sources, text.targets, config, run.device, run.precision)
     gold = [parse_links(line) for line in text.links] if text.links is not None else None
     scores = write_alignments(folder, alignments, gold)
     for i, alignment in enumerate(alignments[: config.num_heatmaps]):

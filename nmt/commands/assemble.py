@@ -92,7 +92,7 @@ def build_trainer(folder: RunFolder, config: Config, store: Store, device: torch
     update = build_updater(config, train_split(config, store), vocab_sizes, device, mixture(config, store), begin)
     objective = update.objective
     tracker = Tracker(folder.path, config.tracking, checkpoint.step if checkpoint else 0)
-    translator = Translator(objective.model, store.tokenizers, config.search, device, config.precision)
+    translator = Translator(objective.model, store.tokenizers, config.search, device, config.precision, config.seed)
     trainer = Trainer(
         update=update,
         checkpoints=folder.checkpoints,

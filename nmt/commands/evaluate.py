@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nmt.commands.translate import build_translator
+from nmt.commands.finished import load_translator
 from nmt.config import AlignCommand, Config, EvaluateCommand, EvaluationSetConfig
 from nmt.data.pairs import ParallelText
 from nmt.data.prepare import prepare
@@ -20,7 +20,8 @@ def main(command: EvaluateCommand) -> int:
     validate_name(command.name)
     for name in command.sets:
         validate_name(name)
-    config, translator = build_translator(command)
+    run, translator = load_translator(command)
+    config = run.config
     sets = {name: read_set(files) for name, files in command.sets.items()}
     if not sets:
         text = read_test_set(command, config)

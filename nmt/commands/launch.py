@@ -38,6 +38,7 @@ SCHEMAS: dict[str, type] = {
     "train": Config,
     "evaluate": options.EvaluateCommand,
     "translate": options.TranslateCommand,
+    "score": options.ScoreCommand,
     "align": options.AlignCommand,
     "average": options.AverageCommand,
     "compare": options.CompareCommand,
@@ -67,12 +68,18 @@ def launch(command: str, conf: Path) -> int:
         except KeyboardInterrupt:  # where there is nothing to be saved
             print(f"nmt {command}: interrupted", file=sys.stderr)
             status = 128 + signal.SIGINT
+        except BrokenPipeError:  # nobody reads on; what is left in the buffer goes nowhere
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            status = 128 + signal.SIGPIPE
 
     name = "config" if schema is Config else command
     try:
         if {"-m", "--multirun"} & set(sys.argv) and distributed.world_size() > 1:
             raise ConfigError("`-m` starts runs one after the other and cannot be used under torchrun")
         hydra.main(version_base="1.3", config_path=str(conf), config_name=name)(task)()
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+        return 128 + signal.SIGINT
     except UserError as error:
         return _refuse(command, error)
     except (HydraException, OmegaConfBaseException) as error:
@@ -97,6 +104,8 @@ def compose(command: str, overrides: list[str], conf: Path) -> Any:
 
 
 def _values(composed: DictConfig) -> dict[str, Any]:
+    if missing := sorted(OmegaConf.missing_keys(composed)):
+        raise ConfigError(f"{' and '.join(f'`{key}`' for key in missing)} must be given")
     values = OmegaConf.to_container(composed, resolve=True, enum_to_str=True)
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items()}

@@ -8,17 +8,17 @@ from nmt import distributed
 from nmt.alignment.heatmap import heatmap_png
 from nmt.alignment.report import Sample, read_run, write_report
 from nmt.commands.align import align_text
+from nmt.commands.finished import load_finished
 from nmt.commands.train import describe, train
-from nmt.config import Config
+from nmt.config import Config, RunCommand
 from nmt.conversion import flat, to_dict
 from nmt.data.links import parse_links
 from nmt.data.pairs import ParallelText
 from nmt.data.prepare import prepare
 from nmt.data.reader import languages
-from nmt.decoding.translator import Translator
 from nmt.evaluation.evaluator import evaluate
 from nmt.hardware import resolve_device
-from nmt.run_folder import RunFolder, limits, load_run, own
+from nmt.run_folder import RunFolder, limits, own
 from nmt.text import format_time
 from nmt.tracking import write_hyperparameters
 
@@ -44,18 +44,16 @@ def main(config: Config) -> int:
 
 def measure(folder: RunFolder, config: Config, text: ParallelText) -> None:
     """Evaluate and align the test set with the run's chosen weights, and write the report; the scores are in the status."""
-    device = resolve_device(config.device)
-    _, model, tokenizers = load_run(folder.path, None, device)
-    translator = Translator(model, tokenizers, config.search, device, config.precision)
+    run = load_finished(RunCommand(run=str(folder.path), device=config.device))
     evaluation = evaluate(
-        translator,
+        run.translator(config.search, config.seed),
         text.sources,
         [text.targets],
         config.evaluation.metrics,
         languages(config.data)[1],
         folder.path / "evaluation" / "test",
     )
-    alignments, alignment_scores = align_text(translator, text, config.alignment, folder.path / "alignment" / "test")
+    alignments, alignment_scores = align_text(run, text, config.alignment, folder.path / "alignment" / "test")
     scores = {score.name: round(score.value, 2) for score in evaluation.scores}
     if alignment_scores:
         scores["aer"] = round(alignment_scores["sure_and_possible"].aer, 4)

@@ -2,64 +2,61 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO
 
-import torch
-
-from nmt.config import Config, RunCommand, SearchConfig, SearchOverrides, TranslateCommand
-from nmt.data.lines import decode_line
-from nmt.decoding.translator import Translator
-from nmt.hardware import resolve_device
-from nmt.rules import validate_search
-from nmt.run_folder import load_run
+from nmt.alignment.aligner import translation_links
+from nmt.commands.finished import FinishedRun, load_translator
+from nmt.commands.streams import batched, input_lines, output_stream
+from nmt.config import TranslateCommand, TranslationFormat
+from nmt.data.lines import read_lines
+from nmt.decoding.formats import n_best_lines, text_line, translation_json
+from nmt.decoding.translator import Translation, Translator
+from nmt.errors import ConfigError, DataError
 
 
 def main(command: TranslateCommand) -> int:
-    _, translator = build_translator(command)
-    with ExitStack() as stack:
-        source = stack.enter_context(open(command.input, "rb")) if command.input else sys.stdin.buffer
-        target = stack.enter_context(open(command.output, "wb")) if command.output else sys.stdout.buffer
-        at_once = 1 if source.isatty() else 16 * translator.search.max_sentences
-        for lines in chunks(source, command.input or "standard input", at_once):
-            for translation in translator.translate(lines):
-                target.write(translation.text.encode() + b"\n")
-            target.flush()
+    if command.buffer_size is not None and command.buffer_size < 1:
+        raise ConfigError(f"`buffer_size` must be at least 1, but is {command.buffer_size}")
+    prefixes = read_lines(Path(command.prefix)) if command.prefix else None
+    run, translator = load_translator(command)
+    at_terminal = command.input is None and sys.stdin.isatty()
+    size = command.buffer_size or (1 if at_terminal else 16 * translator.search.max_sentences)
+    num_lines = 0
+    with output_stream(command.output) as output:
+        for lines in batched(input_lines(command.input), size):
+            starts = prefixes and prefixes[num_lines : num_lines + len(lines)]
+            if starts is not None and len(starts) < len(lines):
+                raise DataError(f"{command.prefix} has {len(prefixes or [])} lines, but the input has more: they must be aligned")
+            translations = translator.n_best(lines, starts, num_lines)
+            output.write(render(command.format, run, translator, lines, translations, num_lines).encode())
+            output.flush()
+            num_lines += len(lines)
+    if prefixes is not None and num_lines < len(prefixes):
+        raise DataError(f"{command.prefix} has {len(prefixes)} lines, but the input has {num_lines}: they must be aligned")
     return 0
 
 
-def build_translator(command: RunCommand) -> tuple[Config, Translator]:
-    """A run's settings and its translator, with the command's search, device and precision laid over them."""
-    if command.threads:
-        torch.set_num_threads(command.threads)
-    device = resolve_device(command.device)
-    config, model, tokenizers = load_run(Path(command.run), command.weights, device)
-    search = lay_over(config.search, command.search)
-    validate_search(search)
-    return config, Translator(model, tokenizers, search, device, command.precision or config.precision)
+def render(
+    form: TranslationFormat,
+    run: FinishedRun,
+    translator: Translator,
+    lines: list[str],
+    translations: list[list[Translation]],
+    num_before: int,
+) -> str:
+    """Lines and their translations as they are written; ``num_before`` lines came before these.
 
-
-def lay_over(search: SearchConfig, overrides: SearchOverrides) -> SearchConfig:
-    """The run's search settings, but for those that were given."""
-    given = {f.name: getattr(overrides, f.name) for f in dataclasses.fields(overrides)}
-    return dataclasses.replace(search, **{name: value for name, value in given.items() if value is not None})
-
-
-def chunks(file: BinaryIO, name: str, size: int) -> Iterator[list[str]]:
-    """Lines of a byte stream, up to ``size`` at a time, split on ``\\n`` alone.
-
-    Raises:
-        DataError: a line is not UTF-8.
+    Alignments are read from the attention of the run itself, where it is part of an ensemble.
     """
-    lines: list[str] = []
-    for number, line in enumerate(file, start=1):
-        lines.append(decode_line(line.removesuffix(b"\n"), name, number))
-        if len(lines) == size:
-            yield lines
-            lines = []
-    if lines:
-        yield lines
+    match form:
+        case TranslationFormat.text:
+            return "".join(map(text_line, translations))
+        case TranslationFormat.nbest:
+            return "".join(n_best_lines(number, each) for number, each in enumerate(translations, start=num_before))
+        case TranslationFormat.jsonl:
+            best = [each[0] for each in translations]
+            links = translation_links(run.model, run.tokenizers, best, run.config.alignment, run.device, run.precision)
+            rows = zip(lines, translations, links, strict=True)
+            several = translator.search.num_best > 1
+            return "".join(translation_json(*row, run.tokenizers.target, with_n_best=several) for row in rows)

@@ -39,17 +39,23 @@ class LineBlock:
     repaired: Counter[str] = field(default_factory=Counter)
 
 
-def read_lines(path: Path) -> list[str]:
+def stream_lines(path: Path) -> Iterator[str]:
     """Lines of a file of UTF-8, without their ends (``\\n`` or ``\\r\\n``) and without a byte order mark at the start.
 
     Raises:
         DataError: the file is missing, its compressed stream is damaged, or a line is not UTF-8 (``file:line`` and the byte).
     """
-    return [line for block in line_blocks(path) for line in block.lines]
+    for block in line_blocks(path):
+        yield from block.lines
+
+
+def read_lines(path: Path) -> list[str]:
+    """:func:`stream_lines` in memory."""
+    return list(stream_lines(path))
 
 
 def line_blocks(path: Path, *, strict: bool = True) -> Iterator[LineBlock]:
-    """Lines as :func:`read_lines` gives them, ``BLOCK_PAIRS`` at a time; bytes that are no UTF-8 may be there if not ``strict``."""
+    """Lines as :func:`stream_lines` gives them, ``BLOCK_PAIRS`` at a time; bytes that are no UTF-8 may be there if not ``strict``."""
     with open_bytes(path) as (file, marked):
         number = 1
         while lines := list(islice(file, pairs.BLOCK_PAIRS)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 from collections.abc import Sequence
@@ -73,6 +74,11 @@ class Tokenizer:
     @property
     def vocab_size(self) -> int:
         return int(self._processor.vocab_size())
+
+    @property
+    def sha256(self) -> str:
+        """What tells this vocabulary from others, in hexadecimal digits."""
+        return hashlib.sha256(self.model).hexdigest()
 
     def has_piece(self, piece: str) -> bool:
         return self.piece_id(piece) != UNK

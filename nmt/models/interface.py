@@ -1,10 +1,10 @@
 """The seam between a translation model and everything that uses one.
 
-Search, scoring, alignment and training know a model only as :class:`Seq2Seq`. Every model keeps one contract: *stepping through a
-target gives the hidden states and attention weights of* :meth:`Seq2Seq.decode`.
+Search and scoring know a model only as :class:`Predictor`, alignment and training as :class:`Seq2Seq`. Every model keeps one contract:
+*stepping through a target gives the hidden states and attention weights of* :meth:`Predictor.decode`.
 
 Letters: B sentences, S source positions, T target positions, N packed tokens, R decoder rows, D width of the hidden states that
-:meth:`Seq2Seq.output` reads, V vocabulary.
+:meth:`Predictor.output` reads, V vocabulary.
 """
 
 from __future__ import annotations
@@ -50,14 +50,8 @@ class StepOutput:
     attention: Float[Tensor, "R S"] | None = None
 
 
-class Seq2Seq(nn.Module, ABC):
-    """A translation model.
-
-    ``recompute``, which a Transformer alone heeds, makes its layers keep their inputs alone for the backward pass, and compute the rest
-    anew there (Chen et al. 2016, "Training deep nets with sublinear memory cost", a layer a segment).
-    """
-
-    recompute: bool = False
+class Predictor(nn.Module, ABC):
+    """What can be asked which piece comes next: a translation model, or an ensemble of them."""
 
     @abstractmethod
     def encode(self, source: Int[Tensor, "..."], layout: Layout) -> Memory:
@@ -79,6 +73,20 @@ class Seq2Seq(nn.Module, ABC):
         """
 
     @abstractmethod
+    def output(self, hidden: Float[Tensor, "... D"]) -> Float[Tensor, "... V"]:
+        """Logits of hidden states."""
+
+
+class Seq2Seq(Predictor):
+    """A translation model, which can be trained and looked into.
+
+    ``recompute``, which a Transformer alone heeds, makes its layers keep their inputs alone for the backward pass, and compute the rest
+    anew there (Chen et al. 2016, "Training deep nets with sublinear memory cost", a layer a segment).
+    """
+
+    recompute: bool = False
+
+    @abstractmethod
     def output_layer(self) -> nn.Linear:
         """The last linear map, from hidden states to logits.
 
@@ -86,7 +94,6 @@ class Seq2Seq(nn.Module, ABC):
         """
 
     def output(self, hidden: Float[Tensor, "... D"]) -> Float[Tensor, "... V"]:
-        """Logits of hidden states."""
         logits: Tensor = self.output_layer()(hidden)
         return logits
 

@@ -2,80 +2,15 @@
 
 import itertools
 import math
-from dataclasses import dataclass
 
 import pytest
 import torch
-from torch import nn
+from plain_search import ROWS, TableModel, batch, limit, plain_beam, rank, rescored, run, same, settings
 
-from nmt.config import SearchConfig
 from nmt.data.tokenizer import BOS, EOS, PAD, UNK
-from nmt.decoding.search import largest, search
+from nmt.decoding.beam import largest
 from nmt.errors import RunFailure
-from nmt.layout import Layout
 from nmt.models import build_model
-from nmt.models.interface import Memory, Seq2Seq, State, StepOutput
-
-NUM_KEYS = 10_007
-
-
-@dataclass
-class TableMemory(Memory):
-    keys: torch.Tensor  # (B,)
-
-    def select(self, sentences):
-        return TableMemory(self.keys[sentences])
-
-
-@dataclass
-class TableState(State):
-    keys: torch.Tensor  # (R,)
-
-    def select(self, rows):
-        return TableState(self.keys[rows])
-
-
-class TableModel(Seq2Seq):
-    """Logits are a row of a random table that source and whole target prefix choose; the hidden states are the logits."""
-
-    def __init__(self, vocab_size, seed, sharpness=2.0):
-        super().__init__()
-        generator = torch.Generator().manual_seed(seed)
-        self.table = torch.randn(NUM_KEYS, vocab_size, generator=generator) * sharpness
-        self.widths = []  # sentences in the batch at each step
-
-    def encode(self, source, layout):
-        keys = torch.zeros(len(source), dtype=torch.int64)
-        for ids, mask in zip(source.unbind(1), layout.mask.unbind(1), strict=True):
-            keys = torch.where(mask, self.advance(keys, ids), keys)
-        return TableMemory(keys)
-
-    def init_state(self, memory, width=1):
-        return TableState(memory.keys.repeat_interleave(width))
-
-    def step(self, previous, state, memory, *, with_attention=False):
-        assert len(previous) == len(state.keys)
-        assert len(previous) % len(memory.keys) == 0
-        self.widths.append(len(memory.keys))
-        keys = self.advance(state.keys, previous)
-        return StepOutput(self.table[keys], TableState(keys))
-
-    def decode(self, target_in, layout, memory):
-        state, rows = self.init_state(memory), []
-        for ids in target_in.unbind(1):
-            state.keys = self.advance(state.keys, ids)
-            rows.append(self.table[state.keys])
-        return torch.stack(rows, 1)
-
-    def output_layer(self):
-        return nn.Identity()
-
-    def attentions(self):
-        return {}
-
-    @staticmethod
-    def advance(keys, ids):
-        return (keys * 4_099 + ids * 1_009 + 17) % NUM_KEYS
 
 
 class NanModel(TableModel):
@@ -83,68 +18,6 @@ class NanModel(TableModel):
         output = super().step(previous, state, memory)
         output.hidden = output.hidden * math.nan
         return output
-
-
-def batch(rows):
-    layout = Layout.of([len(row) for row in rows])
-    return layout.pad_packed(torch.tensor(list(itertools.chain(*rows)))), layout
-
-
-def settings(**changes):
-    return SearchConfig(**{"beam_size": 3, "length_penalty": 0.0, "max_length_ratio": 1.0, "max_length_offset": 1, **changes})
-
-
-def run(model, rows, config):
-    """``(ids, score)`` of each hypothesis of each sentence."""
-    return [[(h.ids, h.score) for h in n_best] for n_best in search(model, *batch(rows), config)]
-
-
-def rescored(model, row, ids):
-    """Log-probability of a target and EOS, by one teacher-forced pass."""
-    source, source_layout = batch([row])
-    target_in, layout = batch([[BOS, *ids]])
-    with torch.inference_mode():
-        hidden = model.decode(target_in, layout, model.encode(source, source_layout))
-        log_probs = torch.log_softmax(model.output(hidden)[0].double(), -1)
-    return sum(float(log_probs[t, piece]) for t, piece in enumerate([*ids, EOS]))
-
-
-def limit(row, config):
-    return int(config.max_length_ratio * (len(row) - 1) + config.max_length_offset)
-
-
-def rank(ids, score, config):
-    return score / (len(ids) + 1) ** config.length_penalty
-
-
-def plain_beam(model, vocab_size, row, config):
-    """The same search in plain loops, and to the length limit: nothing is decided early."""
-    source, source_layout = batch([row])
-    memory = model.encode(source, source_layout)
-
-    def log_probs(ids):
-        target_in, layout = batch([[BOS, *ids]])
-        return torch.log_softmax(model.decode(target_in, layout, memory)[0, -1].double(), -1).tolist()
-
-    beam, ended = [([], 0.0)], []
-    for length in range(limit(row, config) + 1):
-        candidates = []
-        for ids, score in beam:
-            following = log_probs(ids)
-            pieces = [EOS] if length == limit(row, config) else range(EOS, vocab_size)
-            candidates += [([*ids, piece], score + following[piece]) for piece in pieces]
-        candidates = sorted(candidates, key=lambda c: -c[1])[: config.beam_size]
-        ended += [(ids[:-1], score) for ids, score in candidates if ids[-1] == EOS]
-        beam = [(ids, score) for ids, score in candidates if ids[-1] != EOS]
-    return sorted(ended, key=lambda h: -rank(*h, config))[: config.beam_size]
-
-
-def same(found, expected):
-    assert [ids for ids, _ in found] == [ids for ids, _ in expected]
-    assert [score for _, score in found] == pytest.approx([score for _, score in expected], abs=1e-4)
-
-
-ROWS = [[9, 5, EOS], [4, 4, 6, 7, EOS], [EOS], [8, EOS], [5, 6, 9, 8, 4, EOS], [7, 9, 4, EOS], [6, EOS]]
 
 
 @pytest.mark.parametrize("seed", range(3))

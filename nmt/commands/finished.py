@@ -1,0 +1,78 @@
+"""A finished run as the commands on it take it: loaded, with the command's settings laid over its own."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from nmt.config import Config, Precision, RunCommand, SearchCommand, SearchConfig, SearchOverrides
+from nmt.data.tokenizer import Tokenizers
+from nmt.decoding.ensemble import Ensemble
+from nmt.decoding.translator import Translator
+from nmt.errors import ConfigError
+from nmt.hardware import resolve_device, resolve_precision
+from nmt.models.interface import Predictor, Seq2Seq
+from nmt.rules import validate_search
+from nmt.run_folder import load_run
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedRun:
+    """A run's settings, model (in eval mode, on the device) and tokenizers; ``others`` are the models it predicts together with."""
+
+    config: Config
+    model: Seq2Seq
+    others: list[Seq2Seq]
+    tokenizers: Tokenizers
+    device: torch.device
+    precision: Precision
+
+    @property
+    def predictor(self) -> Predictor:
+        """The model, or the ensemble."""
+        return Ensemble([self.model, *self.others]) if self.others else self.model
+
+    def translator(self, search: SearchConfig, seed: int) -> Translator:
+        return Translator(self.predictor, self.tokenizers, search, self.device, self.precision, seed)
+
+
+def load_finished(command: RunCommand, ensemble: Sequence[str] = ()) -> FinishedRun:
+    """The run that a command names, with the device and precision that it asks for, and the models of the runs in ``ensemble``.
+
+    Raises:
+        ConfigError: a run of the ensemble has another vocabulary.
+    """
+    if command.threads:
+        torch.set_num_threads(command.threads)
+    device = resolve_device(command.device)
+    config, model, tokenizers = load_run(Path(command.run), command.weights, device)
+    others = []
+    for path in ensemble:
+        _, other, known = load_run(Path(path), command.weights, device)
+        for side, theirs, ours in (("source", known.source, tokenizers.source), ("target", known.target, tokenizers.target)):
+            if theirs.model != ours.model:
+                raise ConfigError(
+                    f"the runs of an `ensemble` must have one vocabulary, but the tokenizer of the {side} is {ours.sha256[:16]} "
+                    f"in {command.run} and {theirs.sha256[:16]} in {path}"
+                )
+        others.append(other)
+    precision = resolve_precision(command.precision or config.precision, device)
+    return FinishedRun(config, model, others, tokenizers, device, precision)
+
+
+def load_translator(command: SearchCommand) -> tuple[FinishedRun, Translator]:
+    """The run that a command names, and its translator, with the command's search and seed laid over the run's."""
+    run = load_finished(command, command.ensemble)
+    search = lay_over(run.config.search, command.search)
+    validate_search(search)
+    return run, run.translator(search, run.config.seed if command.seed is None else command.seed)
+
+
+def lay_over(search: SearchConfig, overrides: SearchOverrides) -> SearchConfig:
+    """The run's search settings, but for those that were given."""
+    given = {f.name: getattr(overrides, f.name) for f in dataclasses.fields(overrides)}
+    return dataclasses.replace(search, **{name: value for name, value in given.items() if value is not None})
