@@ -13,7 +13,7 @@ import yaml
 
 from nmt.cli import COMMANDS, conf_dir, main
 from nmt.commands.launch import SCHEMAS
-from nmt.config import Config
+from nmt.config import Config, LongLines
 from nmt.conversion import from_dict
 from nmt.rules import validate
 
@@ -90,12 +90,52 @@ def test_a_mistake_leaves_nothing_behind(nmt, tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("command", ["evaluate", "translate", "align"])
-def test_commands_on_a_run_say_what_is_missing(nmt, command):
-    assert nmt(command)[0] == 2
-    status, _, err = nmt(command, "run=outputs/none")
+@pytest.mark.parametrize("words", [["evaluate"], ["translate"], ["align"], ["score", "source=x", "target=y"]], ids=str)
+def test_commands_on_a_run_say_what_is_missing(nmt, words):
+    status, _, err = nmt(*words)
+    assert status == 2
+    assert "`run` must be given" in err
+    status, _, err = nmt(*words, "run=outputs/none")
     assert status == 2
     assert "outputs/none is no run" in err
+
+
+def test_an_ensemble_is_a_list_of_folders(nmt, monkeypatch):
+    seen = []
+    monkeypatch.setattr("nmt.commands.translate.main", lambda command: seen.append(command) or 0)
+    assert nmt("translate", "run=a", "ensemble=[outputs/b,outputs/c]", "search.long_lines=split")[0] == 0
+    assert seen[0].ensemble == ["outputs/b", "outputs/c"]
+    assert seen[0].search.long_lines is LongLines.split
+    status, _, err = nmt("align", "run=a", "ensemble=[b]")
+    assert (status, "`ensemble` is not a setting" in err) == (2, True)
+
+
+def test_nobody_reads_on(tmp_path):
+    """As in `nmt translate ... | head`: no traceback, and nothing about what could not be written at the end."""
+    code = """
+import sys, nmt.cli, nmt.commands.translate
+
+def write(command):
+    while True:
+        print("x" * 1000)
+
+nmt.commands.translate.main = write
+sys.argv = ["nmt", "translate", "run=a"]
+nmt.cli.main()
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert process.stdout.readline() == "x" * 1000 + "\n"
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert process.wait() == 141
 
 
 @pytest.mark.promise(23)
@@ -170,6 +210,8 @@ def test_an_own_folder_of_configuration(nmt, tmp_path):
         ("nmt run train.max_st", {"train.max_steps="}),
         ("nmt run model=tr", {"model=transformer"}),
         ("nmt translate search.beam", {"search.beam_size="}),
+        ("nmt sc", {"score"}),
+        ("nmt score form", {"format="}),
     ],
 )
 def test_completion(nmt, monkeypatch, line, expected):
