@@ -14,7 +14,7 @@ from nmt.config import Config, FilesDataConfig, ModelKind, ProgressStyle
 from nmt.data.batching import TrainingText
 from nmt.data.plan import BatchPlan
 from nmt.data.reader import corpora
-from nmt.data.sampling import SampledSplit
+from nmt.data.sampled import SampledSplit
 from nmt.data.store import Store
 from nmt.decoding.translator import Translator
 from nmt.errors import ConfigError

@@ -10,7 +10,7 @@ import torch
 from nmt.config import FilesDataConfig, TokenizerConfig, TokenizerKind
 from nmt.data.batching import make_batch
 from nmt.data.prepare import prepare
-from nmt.data.sampling import SampledSplit
+from nmt.data.sampled import SampledSplit
 
 ALPHA = 0.3
 SYLLABLES = ["ba", "kel", "lim", "mo", "nu", "sat"]
