@@ -170,21 +170,6 @@ class LongLines(Enum):
     split = "split"
 
 
-class TranslationFormat(Enum):
-    """How translations are written: see :mod:`nmt.decoding.formats`."""
-
-    text = "text"
-    jsonl = "jsonl"
-    nbest = "nbest"
-
-
-class ScoreFormat(Enum):
-    """A number a line, or a JSON object a line with the log-probability of every piece."""
-
-    text = "text"
-    jsonl = "jsonl"
-
-
 class ProgressStyle(Enum):
     """A live bar, one plain line an interval, or the bar only where standard error is a terminal (``auto``)."""
 
@@ -289,8 +274,8 @@ class FilesDataConfig(DataConfig):
 
     Languages default to the suffixes of ``source`` and ``target``. Dev and test text is given as training text is, line-aligned or as
     ``bitext``; where it is not, ``dev_size`` and ``test_size`` pairs are split off the training text with the run's seed.
-    ``test_alignment`` has the test text's gold links; ``gold_*`` are aligned pairs besides, which are kept out of the training text as
-    dev and test are. ``tag`` stands before dev and test sources too.
+    ``test_alignment`` has the test text's gold links; ``gold_*`` are pairs besides, aligned by hand or to be aligned at a run's end,
+    which are kept out of the training text as dev and test are. ``tag`` stands before dev and test sources too.
     """
 
     kind: DataKind = DataKind.files
@@ -672,147 +657,6 @@ class Config:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     alignment: AlignmentConfig = field(default_factory=AlignmentConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
-
-
-@dataclass(kw_only=True, slots=True)
-class SearchOverrides:
-    """Settings of the search to use instead of a run's own; null keeps the run's."""
-
-    beam_size: int | None = None
-    num_best: int | None = None
-    length_penalty: float | None = None
-    coverage_penalty: float | None = None
-    min_length: int | None = None
-    max_length_ratio: float | None = None
-    max_length_offset: int | None = None
-    no_repeat_ngram: int | None = None
-    sample: bool | None = None
-    temperature: float | None = None
-    top_k: int | None = None
-    top_p: float | None = None
-    max_source_length: int | None = None
-    long_lines: LongLines | None = None
-    max_sentences: int | None = None
-
-
-@dataclass(kw_only=True, slots=True)
-class RunCommand:
-    """What every command on a finished run takes: the run's folder, and settings laid over those that it was made with."""
-
-    run: str
-    weights: Weights | None = None
-    device: Device = Device.auto
-    precision: Precision | None = None
-    threads: int | None = None
-
-
-@dataclass(kw_only=True, slots=True)
-class SearchCommand(RunCommand):
-    """A command that translates. ``ensemble`` names the folders of more runs, whose probabilities are averaged with the run's; the
-    settings are the run's. Samples depend on ``seed``, or the run's own."""
-
-    ensemble: list[str] = field(default_factory=list)
-    seed: int | None = None
-    search: SearchOverrides = field(default_factory=SearchOverrides)
-
-
-@dataclass(kw_only=True, slots=True)
-class EvaluationSetConfig:
-    """A test set in line-aligned files; ``references`` has one file or more."""
-
-    source: str
-    references: list[str]
-
-
-@dataclass(kw_only=True, slots=True)
-class EvaluateCommand(SearchCommand):
-    """``source`` and ``target`` name another test set than the run's own; ``name`` is its folder under ``evaluation/``.
-
-    ``sets`` has several by name, each with one reference or more. ``metrics`` stand in for the run's own.
-    """
-
-    name: str = "test"
-    source: str | None = None
-    target: str | None = None
-    sets: dict[str, EvaluationSetConfig] = field(default_factory=dict)
-    metrics: list[MetricName] | None = None
-
-
-@dataclass(kw_only=True, slots=True)
-class CompareCommand:
-    """Finished runs, all of which have translated the test set ``name``; the first one is what others are compared with.
-
-    ``trials`` are made by each test of significance. ``num_sentences`` of the most different translations are shown. ``output`` is a
-    file for all of it as JSON.
-    """
-
-    runs: list[str]
-    name: str = "test"
-    metrics: list[MetricName] = field(default_factory=lambda: [MetricName.bleu, MetricName.chrf])
-    trials: int = 1_000
-    num_sentences: int = 5
-    output: str | None = None
-
-
-@dataclass(kw_only=True, slots=True)
-class TranslateCommand(SearchCommand):
-    """Standard input and output where no files are named.
-
-    ``prefix`` is a file with a line for each line of input, the words that its translation begins with; a blank one leaves it free.
-    ``buffer_size`` is the number of lines that are read before they are translated: by default one at a terminal, otherwise 16 batches.
-    """
-
-    input: str | None = None
-    output: str | None = None
-    format: TranslationFormat = TranslationFormat.text
-    prefix: str | None = None
-    buffer_size: int | None = None
-
-
-@dataclass(kw_only=True, slots=True)
-class ScoreCommand(RunCommand):
-    """``source`` and ``target`` are line-aligned files; standard output where no ``output`` is named. ``ensemble`` is as for
-    translating."""
-
-    ensemble: list[str] = field(default_factory=list)
-    source: str
-    target: str
-    output: str | None = None
-    format: ScoreFormat = ScoreFormat.text
-
-
-@dataclass(kw_only=True, slots=True)
-class AlignCommand(RunCommand):
-    """``source``, ``target`` and gold ``links`` name other pairs than the run's test set; ``name`` is their folder under
-    ``alignment/``. ``layer``, ``head``, ``method`` and ``num_heatmaps`` stand in for the run's own settings."""
-
-    name: str = "test"
-    source: str | None = None
-    target: str | None = None
-    links: str | None = None
-    layer: int | None = None
-    head: int | None = None
-    method: LinkMethod | None = None
-    num_heatmaps: int | None = None
-
-
-@dataclass(kw_only=True, slots=True)
-class AverageCommand:
-    """The mean of the newest ``last`` checkpoints of a ``run``, or of the weights that several ``runs`` are evaluated with, in the new
-    folder ``output``."""
-
-    output: str
-    run: str | None = None
-    last: int = 3
-    runs: list[str] = field(default_factory=list)
-
-
-@dataclass(kw_only=True, slots=True)
-class ListCommand:
-    """The runs in a folder whose names match ``pattern``, where ``*`` is anything."""
-
-    output_dir: str = "outputs"
-    pattern: str = "*"
 
 
 VARIANTS: dict[type, dict[Enum, type]] = {

@@ -59,7 +59,7 @@ def from_dict(cls: type[T], values: Mapping[str, Any], path: str = "") -> T:
         kind = _convert(type(next(iter(variants))), values.get("kind"), f"{prefix}kind")
         cls, variant = variants[kind], f" of `{prefix}kind={kind.name}`"
     hints = typing.get_type_hints(cls)
-    names = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    names = list(hints)
     for key in values:
         if key not in names:
             raise ConfigError(f"`{prefix}{key}` is not a setting{variant}{suggestion(str(key), names)}")

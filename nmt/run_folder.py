@@ -247,13 +247,10 @@ def load_initial(model: Seq2Seq, path: Path, tokenizers: Tokenizers) -> None:
     folder = RunFolder(path)
     config = folder.config()
     known = Tokenizers.load(folder.tokenizer_folder, normalizers(config.data))
-    for side, theirs, ours in (("source", known.source, tokenizers.source), ("target", known.target, tokenizers.target)):
-        digests = [each.sha256[:16] for each in (theirs, ours)]
-        if theirs.model != ours.model:
-            raise ConfigError(
-                f"`init_from` must be a run with the same vocabulary, but the tokenizer of the {side} in {path} is {digests[0]} "
-                f"and not {digests[1]}; `tokenizer.model` can name that one"
-            )
+    if difference := known.difference(tokenizers):
+        raise ConfigError(
+            f"`init_from` must be a run with the same vocabulary, but in {path} {difference}; `tokenizer.model` can name that one"
+        )
     weights, steps = folder.checkpoints.weights(config.evaluation.weights, config.train.average_last)
     shapes = [{name: tuple(value.shape) for name, value in state.items()} for state in (weights, distinct(model.state_dict()))]
     differing = sorted(name for name in shapes[0].keys() | shapes[1].keys() if shapes[0].get(name) != shapes[1].get(name))

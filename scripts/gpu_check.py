@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -179,8 +180,8 @@ def skip_error(device: torch.device, optimizer: OptimKind) -> float:
             assert parameter.grad is not None
             parameter.grad.fill_(float("nan"))
 
-    update.backward = poisoned  # type: ignore[method-assign]
-    update(1)
+    with mock.patch.object(update, "backward", poisoned):
+        update(1)
     return float(torch.stack([(a - b).abs().max().cpu() for a, b in zip(changing, before, strict=True)]).max())
 
 

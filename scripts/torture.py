@@ -31,6 +31,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from safetensors.torch import load_file
@@ -334,8 +335,12 @@ def injected(bad_steps: frozenset[int], slow_after: int = 0, full_after: int = 0
             os.truncate(path, full_after % path.stat().st_size)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
-    update.Updater._change_weights, checkpoint.sync, checkpoint.save_file = bad, slow, full  # type: ignore[method-assign, assignment]
-    yield
+    with (
+        mock.patch.object(update.Updater, "_change_weights", bad),
+        mock.patch.object(checkpoint, "sync", slow),
+        mock.patch.object(checkpoint, "save_file", full),
+    ):
+        yield
 
 
 def records(run: RunFolder) -> list[dict[str, Any]]:

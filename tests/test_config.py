@@ -4,6 +4,7 @@ from enum import Enum
 import pytest
 
 from nmt import config as options
+from nmt.commands.options import SearchOverrides, TranslateCommand
 from nmt.config import (
     AdadeltaConfig,
     AdafactorConfig,
@@ -18,11 +19,9 @@ from nmt.config import (
     RecurrentAttentionConfig,
     Score,
     SearchConfig,
-    SearchOverrides,
     SgdConfig,
     TrainConfig,
     TransformerConfig,
-    TranslateCommand,
     Weights,
 )
 from nmt.conversion import from_dict, seconds, to_dict

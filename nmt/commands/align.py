@@ -10,7 +10,8 @@ from nmt.alignment.heatmap import save_heatmap
 from nmt.alignment.links import AlignmentScores
 from nmt.commands.evaluate import read_test_set
 from nmt.commands.finished import FinishedRun, load_finished
-from nmt.config import AlignCommand, AlignmentConfig, Precision
+from nmt.commands.options import AlignCommand
+from nmt.config import AlignmentConfig, Precision
 from nmt.data.links import parse_links
 from nmt.data.pairs import ParallelText
 from nmt.errors import ConfigError

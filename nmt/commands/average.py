@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-from nmt.config import AverageCommand, Weights
+from nmt.commands.options import AverageCommand
+from nmt.config import Weights
 from nmt.errors import ConfigError
 from nmt.models import build_model
 from nmt.run_folder import AVERAGED, RunFolder, load_initial, load_run

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nmt.config import CompareCommand, Config
+from nmt.commands.options import CompareCommand
+from nmt.config import Config
 from nmt.conversion import to_dict
 from nmt.errors import ConfigError
 from nmt.evaluation.comparison import Comparison, Difference, Spread, compare, most_different, read_translated, spread

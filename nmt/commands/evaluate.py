@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from nmt.commands.finished import load_translator
-from nmt.config import AlignCommand, Config, EvaluateCommand, EvaluationSetConfig
+from nmt.commands.options import AlignCommand, EvaluateCommand, EvaluationSetConfig
+from nmt.config import Config
 from nmt.data.pairs import ParallelText
 from nmt.data.prepare import prepare
 from nmt.data.reader import languages, read_pairs
@@ -60,8 +61,7 @@ def read_test_set(command: EvaluateCommand | AlignCommand, config: Config, links
         raise ConfigError("`source` and `target` must be given together, and `links` only with them")
     store = prepare(config.data, config.tokenizer, config.seed)
     RunFolder(Path(command.run)).check_data(store)
-    split = store.split("test")
-    return ParallelText(split.source_lines, split.target_lines, split.links)
+    return store.split("test").text
 
 
 def format_scores(scores: list[Score]) -> str:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import torch
 
-from nmt.config import Config, Precision, RunCommand, SearchCommand, SearchConfig, SearchOverrides
+from nmt.commands.options import RunCommand, SearchCommand, SearchOverrides
+from nmt.config import Config, Precision, SearchConfig
 from nmt.data.tokenizer import Tokenizers
 from nmt.decoding.ensemble import Ensemble
 from nmt.decoding.translator import Translator
@@ -53,12 +54,10 @@ def load_finished(command: RunCommand, ensemble: Sequence[str] = ()) -> Finished
     others = []
     for path in ensemble:
         _, other, known = load_run(Path(path), command.weights, device)
-        for side, theirs, ours in (("source", known.source, tokenizers.source), ("target", known.target, tokenizers.target)):
-            if theirs.model != ours.model:
-                raise ConfigError(
-                    f"the runs of an `ensemble` must have one vocabulary, but the tokenizer of the {side} is {ours.sha256[:16]} "
-                    f"in {command.run} and {theirs.sha256[:16]} in {path}"
-                )
+        if difference := known.difference(tokenizers):
+            raise ConfigError(
+                f"the runs of an `ensemble` must have one vocabulary, but in {path} {difference}, as it is in {command.run}"
+            )
         others.append(other)
     precision = resolve_precision(command.precision or config.precision, device)
     return FinishedRun(config, model, others, tokenizers, device, precision)

@@ -24,9 +24,9 @@ from hydra.types import RunMode
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from nmt import config as options
 from nmt import distributed
-from nmt.config import Config
+from nmt.commands import options
+from nmt.config import VARIANTS, Config, SearchConfig, TokenizerConfig
 from nmt.conversion import from_dict, suggestion
 from nmt.errors import ConfigError, RunFailure, UserError
 
@@ -124,16 +124,16 @@ def _register(schema: type) -> None:
     store = ConfigStore.instance()
     root = OmegaConf.structured(schema)
     for name, hint in typing.get_type_hints(schema).items():
-        if hint in options.VARIANTS:
+        if hint in VARIANTS:
             root[name] = MISSING  # its group says which class; one could not be laid over another
     store.store(name="schema", node=root)
-    for base, variants in options.VARIANTS.items():
+    for base, variants in VARIANTS.items():
         group = base.__name__.removesuffix("Config").lower()
         for kind, variant in variants.items():
             store.store(group=group, name=f"{kind.name}_schema", node=_node(variant))
     for group, node in (
-        ("tokenizer", options.TokenizerConfig),
-        ("search", options.SearchConfig),
+        ("tokenizer", TokenizerConfig),
+        ("search", SearchConfig),
     ):
         store.store(group=group, name=f"{group}_schema", node=node)
 
@@ -197,7 +197,7 @@ def _keys(schema: type, prefix: str = "") -> Iterator[str]:
     for f in dataclasses.fields(schema):
         yield prefix + f.name
         hint: Any = hints[f.name]
-        for variant in options.VARIANTS.get(hint, {Enum: hint}).values():
+        for variant in VARIANTS.get(hint, {Enum: hint}).values():
             if dataclasses.is_dataclass(variant):
                 yield from _keys(variant, f"{prefix}{f.name}.")
     if not prefix and schema is Config:

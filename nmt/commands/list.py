@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nmt.config import ListCommand
+from nmt.commands.options import ListCommand
 from nmt.errors import ConfigError, UserError
 from nmt.run_folder import RunFolder
 from nmt.tables import format_table

@@ -6,16 +6,18 @@ import time
 
 from nmt import distributed
 from nmt.alignment.heatmap import heatmap_png
+from nmt.alignment.links import AlignmentScores
 from nmt.alignment.report import Sample, read_run, write_report
 from nmt.commands.align import align_text
 from nmt.commands.finished import load_finished
+from nmt.commands.options import RunCommand
 from nmt.commands.train import describe, train
-from nmt.config import Config, RunCommand
+from nmt.config import Config
 from nmt.conversion import flat, to_dict
 from nmt.data.links import parse_links
-from nmt.data.pairs import ParallelText
 from nmt.data.prepare import prepare
 from nmt.data.reader import languages
+from nmt.data.store import Store
 from nmt.evaluation.evaluator import evaluate
 from nmt.hardware import resolve_device
 from nmt.run_folder import RunFolder, limits, own
@@ -34,17 +36,20 @@ def main(config: Config) -> int:
             folder.update_status(time_s=round(time.monotonic() - begun, 1))
             if status or not distributed.is_main():
                 return status
-            test = store.split("test")
-            measure(folder, config, ParallelText(test.source_lines, test.target_lines, test.links))
+            measure(folder, config, store)
             folder.update_status(state="finished", limits=limits(config), time_s=round(time.monotonic() - begun, 1))
         if distributed.is_main():
             print(done_line(folder))
     return 0
 
 
-def measure(folder: RunFolder, config: Config, text: ParallelText) -> None:
-    """Evaluate and align the test set with the run's chosen weights, and write the report; the scores are in the status."""
+def measure(folder: RunFolder, config: Config, store: Store) -> None:
+    """Evaluate and align the test set with the run's chosen weights, and write the report; the scores are in the status.
+
+    Pairs of ``data.gold_source`` are aligned too; their error rates are ``gold_aer`` and ``gold_aer_sure``.
+    """
     run = load_finished(RunCommand(run=str(folder.path), device=config.device))
+    text = store.split("test").text
     evaluation = evaluate(
         run.translator(config.search, config.seed),
         text.sources,
@@ -53,11 +58,12 @@ def measure(folder: RunFolder, config: Config, text: ParallelText) -> None:
         languages(config.data)[1],
         folder.path / "evaluation" / "test",
     )
-    alignments, alignment_scores = align_text(run, text, config.alignment, folder.path / "alignment" / "test")
     scores = {score.name: round(score.value, 2) for score in evaluation.scores}
-    if alignment_scores:
-        scores["aer"] = round(alignment_scores["sure_and_possible"].aer, 4)
-        scores["aer_sure"] = round(alignment_scores["sure_only"].aer, 4)
+    alignments, alignment_scores = align_text(run, text, config.alignment, folder.path / "alignment" / "test")
+    scores |= error_rates(alignment_scores, "")
+    if "gold" in store.meta["splits"]:
+        _, gold_scores = align_text(run, store.split("gold").text, config.alignment, folder.path / "alignment" / "gold")
+        scores |= error_rates(gold_scores, "gold_")
     folder.update_status(scores=scores, signatures={score.name: score.signature for score in evaluation.scores})
     if config.tracking.tensorboard:
         write_hyperparameters(folder.path, flat(to_dict(config)), scores, folder.status["step"])
@@ -74,6 +80,12 @@ def measure(folder: RunFolder, config: Config, text: ParallelText) -> None:
     write_report(folder.report_file, read_run(folder.path, samples))
 
 
+def error_rates(scores: dict[str, AlignmentScores], prefix: str) -> dict[str, float]:
+    """``aer``, and ``aer_sure`` against sure links alone; nothing without gold links."""
+    names = {"sure_and_possible": f"{prefix}aer", "sure_only": f"{prefix}aer_sure"}
+    return {names[name]: round(score.aer, 4) for name, score in scores.items()}
+
+
 def done_line(folder: RunFolder) -> str:
     """``DONE step=... bleu=... chrf=... aer=... report=... time=...``, then what else is known; ``aer`` only with gold links."""
     status = folder.status
@@ -83,6 +95,6 @@ def done_line(folder: RunFolder) -> str:
         "report": folder.report_file,
         "time": format_time(status["time_s"]),
         "stop": status["stop"],
-        **{name: status["scores"][name] for name in ("aer_sure",) if name in status["scores"]},
+        **{name: status["scores"][name] for name in ("aer_sure", "gold_aer", "gold_aer_sure") if name in status["scores"]},
     }
     return "DONE " + " ".join(f"{name}={value}" for name, value in fields.items())

@@ -7,8 +7,9 @@ import math
 from pathlib import Path
 
 from nmt.commands.finished import load_finished
+from nmt.commands.options import ScoreCommand, ScoreFormat
 from nmt.commands.streams import output_stream
-from nmt.config import Precision, ScoreCommand, ScoreFormat
+from nmt.config import Precision
 from nmt.data.bitext import PairFiles
 from nmt.decoding.formats import score_json, score_line
 from nmt.decoding.scorer import Scorer

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from nmt.alignment.aligner import translation_links
 from nmt.commands.finished import FinishedRun, load_translator
+from nmt.commands.options import TranslateCommand, TranslationFormat
 from nmt.commands.streams import batched, input_lines, output_stream
-from nmt.config import TranslateCommand, TranslationFormat
 from nmt.data.lines import read_lines
 from nmt.decoding.formats import n_best_lines, text_line, translation_json
 from nmt.decoding.translator import Translation, Translator

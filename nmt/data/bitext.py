@@ -9,7 +9,7 @@ import json
 import re
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -141,21 +141,14 @@ class TsvFile:
             DataError: the file cannot be read, has no line, or a line has too few columns.
         """
         source, target = (int(column) - 1 for column in self.columns)
-        number = 0
-        for block in line_blocks(self.path, strict=self.strict):
-            text = ParallelText([], [], repaired=block.repaired)
-            for line in block.lines:
-                number += 1
-                cells = line.split("\t")
-                if len(cells) <= max(source, target):
-                    raise DataError(
-                        f"{self.path}:{number}: column {max(source, target) + 1} is wanted, but there are {len(cells)}"
-                    )
-                text.sources.append(cells[source])
-                text.targets.append(cells[target])
-            yield text
-        if not number:
-            raise DataError(f"{self.path} is empty")
+
+        def read(line: str, where: str) -> tuple[str, str]:
+            cells = line.split("\t")
+            if len(cells) <= max(source, target):
+                raise DataError(f"{where}: column {max(source, target) + 1} is wanted, but there are {len(cells)}")
+            return cells[source], cells[target]
+
+        return _line_pairs(self.path, read, strict=self.strict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,21 +164,30 @@ class JsonLinesFile:
         Raises:
             DataError: the file cannot be read, has no line, or a line is no such object.
         """
-        number = 0
-        for block in line_blocks(self.path, strict=self.strict):
-            text = ParallelText([], [], repaired=block.repaired)
-            for line in block.lines:
-                number += 1
-                try:
-                    row = json.loads(line)
-                except ValueError as error:
-                    raise DataError(f"{self.path}:{number}: no JSON: {error}") from None
-                source, target = row_texts(row, self.columns, f"{self.path}:{number}")
-                text.sources.append(source)
-                text.targets.append(target)
-            yield text
-        if not number:
-            raise DataError(f"{self.path} is empty")
+
+        def read(line: str, where: str) -> tuple[str, str]:
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise DataError(f"{where}: no JSON: {error}") from None
+            return row_texts(row, self.columns, where)
+
+        return _line_pairs(self.path, read, strict=self.strict)
+
+
+def _line_pairs(path: Path, read: Callable[[str, str], tuple[str, str]], *, strict: bool) -> Iterator[ParallelText]:
+    """The pairs of a file that has one a line; ``read`` is given the line, and where it is for what it has to complain of."""
+    number = 0
+    for block in line_blocks(path, strict=strict):
+        text = ParallelText([], [], repaired=block.repaired)
+        for line in block.lines:
+            number += 1
+            source, target = read(line, f"{path}:{number}")
+            text.sources.append(source)
+            text.targets.append(target)
+        yield text
+    if not number:
+        raise DataError(f"{path} is empty")
 
 
 def row_texts(row: Any, columns: Columns, where: str) -> tuple[str, str]:

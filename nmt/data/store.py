@@ -9,7 +9,6 @@ last and makes the folder a store.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -104,6 +103,11 @@ class Split:
         path = self._folder / f"{self._name}.links.txt"
         return read_written_lines(path) if path.exists() else None
 
+    @property
+    def text(self) -> ParallelText:
+        """The pairs as they were read (dev, test and gold), tags before their sources."""
+        return ParallelText(self.source_lines, self.target_lines, self.links)
+
     def _lengths(self, side: str) -> Lengths:
         """In half as many bytes as a hundred million of them would take, made a slice at a time."""
         offsets = self._offsets[side]
@@ -133,7 +137,7 @@ class Store:
             raise _damaged(path, f"{META}: {error}") from None
         self.tokenizers = Tokenizers.load(path, normalizers)
         for side, digest in self.meta["tokenizer_sha256"].items():
-            if hashlib.sha256(getattr(self.tokenizers, side).model).hexdigest() != digest:
+            if getattr(self.tokenizers, side).sha256 != digest:
                 raise _damaged(path, f"the tokenizer of the {side} is not the one that was learned")
 
     def split(self, name: str) -> Split:
@@ -170,8 +174,7 @@ def write_store(
                 sizes[name] = _write_held_out(aside, name, whole(text), tokenizers)
         check_input()
         tokenizers.save(aside)
-        models = {side: getattr(tokenizers, side).model for side in SIDES}
-        digests = {side: hashlib.sha256(model).hexdigest() for side, model in models.items()}
+        digests = {side: getattr(tokenizers, side).sha256 for side in SIDES}
         write_json_atomic(aside / META, {**meta, "splits": sizes, "tokenizer_sha256": digests})
         for file in (*aside.iterdir(), aside):
             sync(file)

@@ -192,6 +192,13 @@ class Tokenizers:
         """Numbers of source and of target pieces."""
         return self.source.vocab_size, self.target.vocab_size
 
+    def difference(self, other: Tokenizers) -> str | None:
+        """Which side's pieces are not those of ``other``, or None where all are the same."""
+        for side, ours, theirs in (("source", self.source, other.source), ("target", self.target, other.target)):
+            if ours.model != theirs.model:
+                return f"the tokenizer of the {side} is {ours.sha256[:16]} and not {theirs.sha256[:16]}"
+        return None
+
     def save(self, folder: Path) -> None:
         """Write ``tokenizer.model``, or ``source.model`` and ``target.model`` where they differ."""
         folder.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import load_file
 
 from nmt.commands import assemble, average, evaluate, run, train
-from nmt.config import AverageCommand, EvaluateCommand, LuongConfig, TrainConfig
+from nmt.commands.options import AverageCommand, EvaluateCommand
+from nmt.config import LuongConfig, TrainConfig
 from nmt.errors import ConfigError
 from nmt.run_folder import RunFolder
 from nmt.training.memory import OutOfMemory

@@ -9,7 +9,8 @@ import pytest
 
 from nmt.commands import compare, evaluate, train
 from nmt.commands import list as listing
-from nmt.config import CompareCommand, EvaluateCommand, EvaluationSetConfig, ListCommand, LuongConfig, MetricName, TrainConfig
+from nmt.commands.options import CompareCommand, EvaluateCommand, EvaluationSetConfig, ListCommand
+from nmt.config import LuongConfig, MetricName, TrainConfig
 from nmt.errors import ConfigError, UserError
 
 

@@ -17,20 +17,17 @@ import yaml
 from filelock import FileLock
 
 from nmt.commands import align, evaluate, prepare, run, train, translate
+from nmt.commands.options import AlignCommand, EvaluateCommand, SearchOverrides, TranslateCommand
 from nmt.config import (
     AdamConfig,
-    AlignCommand,
     AnnealingConfig,
-    EvaluateCommand,
     EvaluationConfig,
     LuongConfig,
     Precision,
-    SearchOverrides,
     StableDecayConfig,
     TokenizerConfig,
     TrackingConfig,
     TrainConfig,
-    TranslateCommand,
     Tying,
     Weights,
 )
@@ -86,6 +83,22 @@ def test_one_command_leaves_everything(small, capsys, caplog):
     assert done(capsys)["step"] == "6"
 
 
+@pytest.mark.parametrize("family_config", ["luong-general-feeding-1"], ids=str, indirect=True)
+def test_pairs_aligned_by_hand_are_scored(small, capsys, tmp_path):
+    """All words are linked as possible, so every link that is found is right; with sure links where no sentence has them, none is."""
+    sources = Path(small.data.source).read_text().splitlines()[:5]
+    links = [" ".join(f"{s}p{t}" for s in range(n) for t in range(n)) for n in (len(line.split()) for line in sources)]
+    for name, lines in (("gold.de", sources), ("gold.en", sources), ("gold.align", links)):
+        (tmp_path / name).write_text("".join(line + "\n" for line in lines))
+    gold = {f"gold_{side}": str(tmp_path / f"gold.{suffix}") for side, suffix in (("source", "de"), ("target", "en"))}
+    assert run.main(replace(small, data=replace(small.data, **gold, gold_alignment=str(tmp_path / "gold.align")))) == 0
+    fields = done(capsys)
+    assert (fields["gold_aer"], fields["gold_aer_sure"]) == ("0.0", "1.0")
+    assert "aer" not in fields
+    found = (Path(small.output_dir) / small.name / "alignment" / "gold" / "links.txt").read_text().splitlines()
+    assert len(found) == 5
+
+
 def test_changed_settings_are_refused_with_both_values(small):
     assert train.main(small) == 0
     with pytest.raises(ConfigError, match=r"`optim.learning_rate` was 0\.003 and is now 0\.5.*fresh=true"):
@@ -138,7 +151,7 @@ def test_training_begins_with_the_weights_of_another_run(small, capsys):
     for changes, message in (
         (
             {"tokenizer": TokenizerConfig(vocab_size=29)},
-            "`init_from` must be a run with the same vocabulary, but the tokenizer of the source in",
+            "`init_from` must be a run with the same vocabulary, but in ",
         ),
         (
             {"model": replace(small.model, hidden_dim=18)},

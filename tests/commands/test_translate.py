@@ -12,19 +12,9 @@ import pytest
 import torch
 
 from nmt.commands import score, translate
+from nmt.commands.options import ScoreCommand, ScoreFormat, SearchOverrides, TranslateCommand, TranslationFormat
 from nmt.commands.streams import batched, typed_lines
-from nmt.config import (
-    LongLines,
-    LuongConfig,
-    Precision,
-    ScoreCommand,
-    ScoreFormat,
-    SearchOverrides,
-    TokenizerConfig,
-    TransformerConfig,
-    TranslateCommand,
-    TranslationFormat,
-)
+from nmt.config import LongLines, LuongConfig, Precision, TokenizerConfig, TransformerConfig
 from nmt.data.links import parse_links
 from nmt.data.normalization import PLAIN
 from nmt.data.tokenizer import Tokenizer, Tokenizers, learn_pieces
@@ -142,7 +132,7 @@ def test_ensembles(translated, runs):
     assert [record["translation"] for record in doubled] == [record["translation"] for record in alone]
     assert [record["score"] for record in together] != [record["score"] for record in alone]
     with pytest.raises(
-        ConfigError, match=r"one vocabulary, but the tokenizer of the source is \w+ in .*luong and \w+ in .*other"
+        ConfigError, match=r"one vocabulary, but in .*other the tokenizer of the source is \w+ and not \w+, as it is in .*luong"
     ):
         translated(ensemble=[runs["transformer"], runs["other"]])
 

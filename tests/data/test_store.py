@@ -71,7 +71,12 @@ def test_a_side_may_be_all_blank(tmp_path, tokenizer):
 def test_large_vocabularies_have_wide_ids(tmp_path):
     rows = [[70_000, 65_536], [5]]
     large = SimpleNamespace(
-        vocab_size=70_001, model=b"", cuts_words_alone=False, encode=lambda lines: rows, save=lambda path: path.write_bytes(b"")
+        vocab_size=70_001,
+        model=b"",
+        sha256="",
+        cuts_words_alone=False,
+        encode=lambda lines: rows,
+        save=lambda path: path.write_bytes(b""),
     )
     write_store(tmp_path / "x", {"train": ParallelText(["a", "b"], ["a", "b"])}, Tokenizers(large, large), {})
     assert [Split(tmp_path / "x", "train").source(i).tolist() for i in range(2)] == rows
