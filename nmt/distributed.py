@@ -1,8 +1,8 @@
 """The processes that ``torchrun`` started to train one model together: one for each GPU, or one for each share of a CPU's cores.
 
 Every process holds the whole model and makes some micro-batches of every update; gradients are summed, so that all make the same change
-of the same weights. The main one, of rank 0, alone writes, validates and shows. Without ``torchrun`` there is one process, and nothing
-here costs anything.
+of the same weights. Sentences to be translated are shared out too. The main one, of rank 0, alone writes and shows. Without ``torchrun``
+there is one process, and nothing here costs anything.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -99,6 +99,24 @@ def sum_in_place(tensors: Sequence[Tensor]) -> None:
     _exchange(lambda: dist.all_reduce(together))
     for tensor, part in zip(tensors, together.split([tensor.numel() for tensor in tensors]), strict=True):
         tensor.copy_(part.view_as(tensor))
+
+
+def share(items: Sequence[T]) -> Sequence[T]:
+    """Those of the items that fall to this process, as evenly as can be."""
+    return items[rank() :: world_size()]
+
+
+def gathered(value: T) -> list[T]:
+    """The value of each process, by rank.
+
+    Raises:
+        ProcessLost: another process ended.
+    """
+    if world_size() == 1:
+        return [value]
+    values: list[Any] = [None] * world_size()
+    _exchange(lambda: dist.all_gather_object(values, value))
+    return values
 
 
 def maxima(*values: float) -> list[float]:

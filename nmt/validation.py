@@ -7,6 +7,7 @@ import math
 import numpy as np
 import torch
 
+from nmt import distributed
 from nmt.alignment.aligner import Alignment, align, score_alignments
 from nmt.alignment.heatmap import heatmap_figure
 from nmt.config import Config, MetricName
@@ -35,16 +36,20 @@ class Validation:
 
     def __call__(self, step: int) -> dict[str, float]:
         """Unsmoothed nll in nats a token, its perplexity, BLEU and chrF of beam-search translations against raw references, and, where
-        gold links are known, the alignment error rate of the attention over the references."""
+        gold links are known, the alignment error rate of the attention over the references.
+
+        Several processes share the sentences, and all have the scores; the main one alone reads attention.
+        """
         nll = dev_nll(self.objective, self.split, self.config, self.translator.device)
         evaluation = evaluate(
             self.translator, self.split.source_lines, [self.split.target_lines], METRICS, languages(self.config.data)[1]
         )
-        self._show(step, [translation.text for translation in evaluation.translations[: self.config.tracking.num_samples]])
         scores = {f"dev_{score.name}": score.value for score in evaluation.scores}
-        if links := self.split.links:
-            alignments = self._align(self.split.source_lines, self.split.target_lines)
-            scores["dev_aer"] = score_alignments(alignments, [parse_links(line) for line in links])["sure_and_possible"].aer
+        if distributed.is_main():
+            self._show(step, [translation.text for translation in evaluation.translations[: self.config.tracking.num_samples]])
+            if links := self.split.links:
+                alignments = self._align(self.split.source_lines, self.split.target_lines)
+                scores["dev_aer"] = score_alignments(alignments, [parse_links(line) for line in links])["sure_and_possible"].aer
         return {"dev_nll": nll, "dev_perplexity": math.exp(min(nll, 700.0)), **scores}
 
     def _show(self, step: int, hypotheses: list[str]) -> None:
@@ -83,8 +88,10 @@ def dev_nll(objective: Objective, split: Split, config: Config, device: torch.de
     budget = max(token_budget(config.train), int(sources.max()), int(targets.max()))
     nll_sum, num_tokens = 0.0, 0
     with torch.inference_mode(), autocast(device, config.precision):
-        for sentences in length_buckets(sources, targets, budget):
+        for sentences in distributed.share(length_buckets(sources, targets, budget)):
             losses = objective(make_batch(split, sentences).to(device))
             nll_sum += float(losses.nll_sum)
             num_tokens += losses.num_tokens
-    return nll_sum / num_tokens
+    sums = torch.tensor([nll_sum, num_tokens], dtype=torch.float64)
+    distributed.sum_in_place([sums])
+    return float(sums[0] / sums[1])

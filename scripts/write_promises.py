@@ -2,7 +2,8 @@
 
     python scripts/write_promises.py [--check]
 
-With ``--check`` nothing is written, and the exit status is 1 where the file is not what it should be.
+Below them stands what ``scripts/torture.py`` last said, from ``docs/torture.txt``. With ``--check`` nothing is written, and the exit status
+is 1 where the file is not what it should be. A promise that no test is marked with is refused.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "promises.md"
+TORTURE = ROOT / "docs" / "torture.txt"
 
 PROMISES = {
     1: "**Exact resume.** Stopped after any update and gone on with, a run has the losses, rates, batches and weights of one that was "
@@ -51,7 +53,11 @@ PROMISES = {
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true")
-    page = render(find_tests(ROOT / "tests"))
+    tests = find_tests(ROOT / "tests")
+    if tests.keys() != PROMISES.keys():
+        print(f"no test, or no such promise: {sorted(tests.keys() ^ PROMISES.keys())}", file=sys.stderr)
+        return 1
+    page = render(tests)
     if not parser.parse_args().check:
         PAGE.write_text(page, encoding="utf-8")
         return 0
@@ -87,8 +93,8 @@ def render(tests: dict[int, list[str]]) -> str:
         "",
     ]
     for number, promise in PROMISES.items():
-        lines.append(f"{number}. {promise}")
-        lines += [f"   - `{test}`" for test in tests.get(number, [])]
+        lines += [promise.replace("**", f"**{number}. ", 1), "", *(f"- `{test}`" for test in tests[number]), ""]
+    lines += ["## Torture", "", "```", TORTURE.read_text(encoding="utf-8").rstrip(), "```"]
     return "\n".join(lines) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""The three models learn to copy: the whole path below the commands, one seed, seconds each."""
+"""The three models learn to copy, and to write backwards: the whole path below the commands, seconds each."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -33,24 +33,29 @@ MODELS = {
 }
 
 
+SEEDS = [1, pytest.param(2, marks=pytest.mark.long), pytest.param(3, marks=pytest.mark.long)]
+
+
 @pytest.fixture(scope="module")
 def many_lines(tmp_path_factory):
-    """Enough different lines that copying must be learned, not lines by heart."""
+    """Enough different lines that the task must be learned, not lines by heart."""
     folder = tmp_path_factory.mktemp("many")
     random = Random(3)
-    text = "".join(" ".join(random.choices("abcdefghij", k=random.randint(2, 8))) + "\n" for _ in range(4000))
-    for name in ("x.de", "x.en"):
-        (folder / name).write_text(text)
+    lines = [random.choices("abcdefghij", k=random.randint(2, 8)) for _ in range(4000)]
+    for name, text in (("x.source", lines), ("x.copy", lines), ("x.reverse", [line[::-1] for line in lines])):
+        (folder / name).write_text("".join(" ".join(line) + "\n" for line in text))
     return folder
 
 
 @pytest.mark.promise(18)
 @pytest.mark.parametrize("name", MODELS)
-def test_copying_is_learned(run_config, many_lines, name):
-    config = run_config(MODELS[name])
+@pytest.mark.parametrize("task", ["copy", pytest.param("reverse", marks=pytest.mark.long)])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_tasks_are_learned(run_config, many_lines, name, task, seed):
+    config = run_config(MODELS[name], seed=seed)
     config = replace(
         config,
-        data=replace(config.data, source=str(many_lines / "x.de"), target=str(many_lines / "x.en"), dev_size=100),
+        data=replace(config.data, source=str(many_lines / "x.source"), target=str(many_lines / f"x.{task}"), dev_size=100),
         tokenizer=TokenizerConfig(vocab_size=16),
         optim=AdamConfig(learning_rate=5e-3),
         schedule=ScheduleConfig(warmup_steps=40),

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ import yaml
 from safetensors.torch import load_file
 
 from nmt import distributed
-from nmt.commands import train
+from nmt.commands import run, train
 from nmt.config import AdamConfig, ModelKind, MuonConfig, TrainConfig
 from nmt.conversion import to_dict
 from nmt.data.plan import BatchPlan
@@ -25,7 +26,7 @@ from nmt.run_folder import RunFolder
 PROGRAM = """
 import logging, os, sys, torch, yaml
 from nmt import distributed
-from nmt.commands import train
+from nmt.commands import run, train
 from nmt.commands.launch import _refuse
 from nmt.config import Config
 from nmt.errors import ConfigError, RunFailure
@@ -153,6 +154,70 @@ def test_a_group_that_lost_a_process_goes_on_as_if_undisturbed(config, torchrun)
         assert torchrun(part, 2).returncode == 0
         assert all(torch.equal(value, weights(whole)[name]) for name, value in weights(part).items())
         assert metrics(part) == metrics(whole)
+
+
+@pytest.mark.parametrize("family_config", ["luong-general-feeding-1"], ids=str, indirect=True)
+def test_processes_share_the_whole_run_and_its_evaluation(run_config, family_config, tmp_path):
+    """``nmt run`` and ``nmt evaluate``, from the settings of a run of one process: the same translations and scores, once."""
+    config = run_config(family_config, train=TrainConfig(max_steps=4, max_tokens=256, microbatches=2, validate_every=4))
+    assert run.main(config) == 0
+    alone = Path(config.output_dir) / config.name
+    group = tmp_path / "outputs" / "group"
+    group.mkdir(parents=True)
+    settings = replace(config, name="group", output_dir=str(group.parent))
+    (group / "config.yaml").write_text(yaml.safe_dump(to_dict(settings)))
+    (tmp_path / "program.py").write_text(PROGRAM.replace("train.main(config)", "run.main(config)"))
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    options = {"capture_output": True, "text": True, "timeout": 120}
+    result = subprocess.run([*launcher, str(tmp_path / "program.py"), str(group / "config.yaml"), "0"], **options)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("DONE step=4") == 1
+    result = subprocess.run([*launcher, "-m", "nmt", "evaluate", f"run={group}", "name=again"], cwd=tmp_path, **options)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("bleu = ") == 1
+    expected = (alone / "evaluation" / "test" / "hypotheses.txt").read_text()
+    assert expected.strip()
+    for name in ("test", "again"):
+        assert (group / "evaluation" / name / "hypotheses.txt").read_text() == expected
+
+
+@pytest.mark.long
+@pytest.mark.promise(6)
+@pytest.mark.parametrize("family_config", ["transformer-pre-three_way"], ids=str, indirect=True)
+def test_two_machines_meet(config, tmp_path):
+    """Two agents of torchrun, each with two processes, find each other by the command of docs/clusters.md."""
+    config = replace(config, train=replace(config.train, microbatches=4))
+    alone, group = replace(config, name="alone"), replace(config, name="group")
+    assert train.main(alone) == 0
+    (tmp_path / "program.py").write_text(PROGRAM)
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(to_dict(group)))
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    meeting = ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{port}", "--rdzv-id", "nightly"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "2", *meeting]
+    machines = [subprocess.Popen([*command, str(tmp_path / "program.py"), str(tmp_path / "config.yaml"), "0"]) for _ in range(2)]
+    assert [machine.wait(timeout=300) for machine in machines] == [0, 0]
+    assert RunFolder(Path(group.output_dir) / group.name).status["hardware"]["processes"] == 4
+    for name, value in weights(group).items():
+        torch.testing.assert_close(value, weights(alone)[name], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.promise(1, 12)
+@pytest.mark.parametrize("family_config", ["transformer-pre-three_way"], ids=str, indirect=True)
+def test_another_number_of_processes_goes_on_where_the_last_one_stopped(config, torchrun):
+    """In the middle of an epoch: a sentence more or less, or another one, would be another gradient."""
+    alone = replace(config, name="alone")
+    assert train.main(alone) == 0
+    assert torchrun(config, 2, signal.SIGTERM).returncode != 0
+    folder = RunFolder(Path(config.output_dir) / config.name)
+    assert (folder.status["step"], folder.status["hardware"]["processes"]) == (4, 2)
+    assert torchrun(config, 3).returncode == 0
+    assert folder.status["hardware"]["processes"] == 3
+    for name, value in weights(config).items():
+        torch.testing.assert_close(value, weights(alone)[name], rtol=1e-4, atol=1e-5)
+    for mine, theirs in zip(metrics(config), metrics(alone), strict=True):
+        assert mine == pytest.approx(theirs, rel=1e-4)
 
 
 @pytest.mark.promise(5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from nmt import distributed
 from nmt.commands.finished import load_translator
 from nmt.commands.options import AlignCommand, EvaluateCommand, EvaluationSetConfig
 from nmt.config import Config
@@ -13,6 +14,7 @@ from nmt.data.reader import languages, read_pairs
 from nmt.errors import ConfigError
 from nmt.evaluation.evaluator import evaluate
 from nmt.evaluation.metrics import Score
+from nmt.hardware import resolve_device
 from nmt.rules import validate_name
 from nmt.run_folder import RunFolder
 
@@ -21,17 +23,19 @@ def main(command: EvaluateCommand) -> int:
     validate_name(command.name)
     for name in command.sets:
         validate_name(name)
-    run, translator = load_translator(command)
-    config = run.config
-    sets = {name: read_set(files) for name, files in command.sets.items()}
-    if not sets:
-        text = read_test_set(command, config)
-        sets[command.name] = text.sources, [text.targets]
-    language = languages(config.data)[1]
-    for name, (sources, references) in sets.items():
-        folder = Path(command.run) / "evaluation" / name
-        evaluation = evaluate(translator, sources, references, command.metrics or config.evaluation.metrics, language, folder)
-        print(f"{name}:\n{format_scores(evaluation.scores)}" if command.sets else format_scores(evaluation.scores))
+    with distributed.process_group(resolve_device(command.device)):
+        run, translator = load_translator(command)
+        config = run.config
+        sets = {name: read_set(files) for name, files in command.sets.items()}
+        if not sets:
+            text = distributed.main_first(lambda: read_test_set(command, config))
+            sets[command.name] = text.sources, [text.targets]
+        language = languages(config.data)[1]
+        for name, (sources, references) in sets.items():
+            folder = Path(command.run) / "evaluation" / name if distributed.is_main() else None
+            evaluation = evaluate(translator, sources, references, command.metrics or config.evaluation.metrics, language, folder)
+            if distributed.is_main():
+                print(f"{name}:\n{format_scores(evaluation.scores)}" if command.sets else format_scores(evaluation.scores))
     return 0
 
 

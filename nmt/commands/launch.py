@@ -45,6 +45,9 @@ SCHEMAS: dict[str, type] = {
     "list": options.ListCommand,
 }
 
+SHARED = ("run", "train", "evaluate")
+"""Commands whose work several processes share."""
+
 
 def launch(command: str, conf: Path) -> int:
     """Compose the settings of a command line from the files in ``conf``, run the command, and turn what users can mend into one message.
@@ -74,6 +77,8 @@ def launch(command: str, conf: Path) -> int:
 
     name = "config" if schema is Config else command
     try:
+        if command not in SHARED and distributed.world_size() > 1:
+            raise ConfigError(f"`nmt {command}` is one process, but torchrun has started {distributed.world_size()}")
         if {"-m", "--multirun"} & set(sys.argv) and distributed.world_size() > 1:
             raise ConfigError("`-m` starts runs one after the other and cannot be used under torchrun")
         hydra.main(version_base="1.3", config_path=str(conf), config_name=name)(task)()

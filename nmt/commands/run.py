@@ -34,7 +34,7 @@ def main(config: Config) -> int:
             store = distributed.main_first(lambda: prepare(config.data, config.tokenizer, config.seed))
             status = train(folder, config, store)
             folder.update_status(time_s=round(time.monotonic() - begun, 1))
-            if status or not distributed.is_main():
+            if status:
                 return status
             measure(folder, config, store)
             folder.update_status(state="finished", limits=limits(config), time_s=round(time.monotonic() - begun, 1))
@@ -46,7 +46,8 @@ def main(config: Config) -> int:
 def measure(folder: RunFolder, config: Config, store: Store) -> None:
     """Evaluate and align the test set with the run's chosen weights, and write the report; the scores are in the status.
 
-    Pairs of ``data.gold_source`` are aligned too; their error rates are ``gold_aer`` and ``gold_aer_sure``.
+    Pairs of ``data.gold_source`` are aligned too; their error rates are ``gold_aer`` and ``gold_aer_sure``. Several processes share the
+    sentences to be translated; all the rest is done by the main one.
     """
     run = load_finished(RunCommand(run=str(folder.path), device=config.device))
     text = store.split("test").text
@@ -56,8 +57,10 @@ def measure(folder: RunFolder, config: Config, store: Store) -> None:
         [text.targets],
         config.evaluation.metrics,
         languages(config.data)[1],
-        folder.path / "evaluation" / "test",
+        folder.path / "evaluation" / "test" if distributed.is_main() else None,
     )
+    if not distributed.is_main():
+        return
     scores = {score.name: round(score.value, 2) for score in evaluation.scores}
     alignments, alignment_scores = align_text(run, text, config.alignment, folder.path / "alignment" / "test")
     scores |= error_rates(alignment_scores, "")

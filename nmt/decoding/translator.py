@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import torch
 
+from nmt import distributed
 from nmt.config import LongLines, Precision, SearchConfig
 from nmt.data.batching import pad_ids
 from nmt.data.tokenizer import EOS, Tokenizers
@@ -66,7 +67,8 @@ LONG_LINES = {
 class Translator:
     """A model ready to translate text; ``model`` is on ``device``, and with ``precision`` int8 a copy of the given one.
 
-    Samples depend on ``seed``, on the number of their line, and on nothing else.
+    Samples depend on ``seed``, on the number of their line, and on nothing else. Several processes share the sentences and have all the
+    translations; each must ask for the same.
     """
 
     def __init__(
@@ -120,11 +122,13 @@ class Translator:
         training = self.model.training
         self.model.eval()
         try:
-            for batch in (order[begin : begin + size] for begin in range(0, len(order), size)):
+            for batch in distributed.share([order[begin : begin + size] for begin in range(0, len(order), size)]):
                 results = self._search(_pick(sources, batch), prefixes and _pick(prefixes, batch), seeds and _pick(seeds, batch))
                 found |= zip(batch, results, strict=True)
         finally:
             self.model.train(training)
+        for part in distributed.gathered(found):
+            found |= part
         return [found[i] for i in range(len(sources))]
 
     def _search(

@@ -15,6 +15,7 @@ from nmt.cli import COMMANDS, conf_dir, main
 from nmt.commands.launch import SCHEMAS
 from nmt.config import Config, LongLines
 from nmt.conversion import from_dict
+from nmt.errors import UserError
 from nmt.rules import validate
 
 CONF = conf_dir()
@@ -251,19 +252,26 @@ def test_every_process_says_what_it_alone_found_wrong(nmt, monkeypatch):
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    status, _, err = nmt("translate", "run=nowhere")
-    assert (status, err) == (2, "nmt translate, process 1: nowhere is no run: it has no config.yaml\n")
     status, _, err = nmt("train", "train.max_step=1")  # as all the others
     assert (status, err) == (2, "")
 
+    def alone(config):
+        raise UserError("its disk is not there")
 
-def test_no_sweeps_under_torchrun(nmt, monkeypatch):
+    monkeypatch.setattr("nmt.commands.train.main", alone)
+    status, _, err = nmt("train")
+    assert (status, err) == (2, "nmt train, process 1: its disk is not there\n")
+
+
+def test_what_is_refused_under_torchrun(nmt, monkeypatch):
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "2")
     status, _, err = nmt("run", "-m", "seed=1,2")
     assert status == 2
     assert "torchrun" in err
+    status, _, err = nmt("translate", "run=outputs/run")
+    assert (status, err) == (2, "nmt translate: `nmt translate` is one process, but torchrun has started 2\n")
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from nmt import distributed
 from nmt.config import LongLines, Precision, SearchConfig, TokenizerConfig
 from nmt.data.normalization import PLAIN
 from nmt.data.tokenizer import EOS, Tokenizer, Tokenizers, learn_pieces
@@ -63,6 +64,21 @@ def test_each_line_is_translated_by_the_search_in_its_place(translator):
         if line.strip():
             assert_same([translation], searched(translator, line)[:1])
             assert translation.parts == ((line, translation.text),)
+
+
+def test_processes_share_the_batches(translator, monkeypatch):
+    """Of three, two translate a batch each; together they have what one has."""
+    expected = translator.translate(LINES)
+    nothing = {i: [] for i in range(len(LINES))}
+    parts = []
+    monkeypatch.setattr(distributed, "world_size", lambda: 3)
+    monkeypatch.setattr(distributed, "gathered", lambda part: parts.append(dict(part)) or [nothing])
+    for rank in range(3):
+        monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
+        translator.translate(LINES)
+    assert list(map(len, parts)) == [4, 3, 0]
+    monkeypatch.setattr(distributed, "gathered", lambda part: parts)
+    assert_same(translator.translate(LINES), expected)
 
 
 @pytest.mark.parametrize("num_best", [1, 3])

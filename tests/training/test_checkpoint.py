@@ -1,9 +1,14 @@
 import json
 import os
 import re
+import tempfile
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
+from hypothesis import given, settings, strategies
 from torch import nn
 
 from nmt.config import AdamConfig, Weights
@@ -60,6 +65,61 @@ def test_the_best_and_the_newest_stay(checkpoints):
     assert (checkpoints.folder / "latest").read_text() == "step-00000006\n"
     assert checkpoints.weights(Weights.best)[1] == [2]
     assert checkpoints.weights(Weights.latest)[1] == [6]
+
+
+class Killed(BaseException):
+    """What no handler of errors sees, as none sees SIGKILL."""
+
+
+@contextmanager
+def killed_after(operations):
+    """Ends what runs within at the operation on the file system that follows so many."""
+    left = operations
+
+    def counted(operation):
+        def call(*arguments, **options):
+            nonlocal left
+            if not left:
+                raise Killed
+            left -= 1
+            return operation(*arguments, **options)
+
+        return call
+
+    with ExitStack() as stack:
+        for name in ("mkdir", "open", "rename", "replace", "rmdir", "unlink"):
+            stack.enter_context(mock.patch.object(os, name, counted(getattr(os, name))))
+        with suppress(Killed):
+            yield
+
+
+@pytest.mark.promise(2, 14)
+@settings(max_examples=60, deadline=None)
+@given(
+    keep_last=strategies.integers(1, 3),
+    saves=strategies.lists(strategies.tuples(strategies.booleans(), strategies.integers(0, 60)), min_size=1, max_size=7),
+)
+def test_whenever_it_is_killed_the_best_and_the_newest_stay(keep_last, saves):
+    """Saves are ended after any number of operations; a new process finds what was there before, or what was being saved."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "checkpoints"
+        save(Checkpoints(path), 1, 1, keep_last, best=1)
+        newest = best = 1
+        for step, (improves, operations) in enumerate(saves, start=2):
+            better = step if improves else best
+            with killed_after(operations):
+                save(Checkpoints(path), step, step, keep_last, best=better)
+            found = Checkpoints(path)
+            loaded = found.load_latest()
+            assert loaded.step in (newest, step)
+            assert {float(value) for values in loaded.model.values() for value in values.flatten()} == {float(loaded.step)}
+            weights, [steps] = found.weights(Weights.best)
+            assert steps in (best, better)
+            assert {float(value) for values in weights.values() for value in values.flatten()} == {float(steps)}
+            newest, best = loaded.step, steps
+        save(Checkpoints(path), 9, 9, keep_last, best=best)
+        assert not list(path.glob("*.tmp"))
+        assert set(Checkpoints(path).steps()[-keep_last:]) | {best} == set(Checkpoints(path).steps())
 
 
 def test_average_is_the_mean(checkpoints):
