@@ -292,6 +292,7 @@ def test_every_file_of_conf_runs_one_step(nmt, monkeypatch, multi30k, choice):
     monkeypatch.setenv("NMT_DATA", str(multi30k))
     words = [
         "train.max_steps=1",
+        "train.max_tokens=256",
         "train.log_every=1",
         "schedule.warmup_steps=0",
         "tokenizer.vocab_size=30",
