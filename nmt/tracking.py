@@ -43,6 +43,9 @@ LAYOUT = {
 }
 """What TensorBoard's page of custom scalars shows side by side."""
 
+LEARNING = ("seed", "precision", "tokenizer", "model", "loss", "optim", "schedule", "train")
+"""The groups of settings that TensorBoard's page of hyper-parameters shows."""
+
 
 class Tracker:
     """``metrics.jsonl`` and TensorBoard event files of a run, in which every step stands once, whatever was killed and resumed.
@@ -100,14 +103,19 @@ class Tracker:
 
 
 def write_hyperparameters(folder: Path, settings: Mapping[str, Any], scores: Mapping[str, float], step: int) -> None:
-    """A row for TensorBoard's page of hyper-parameters: the settings of a finished run, and what came of them.
+    """A row for TensorBoard's page of hyper-parameters: what a finished run learned with, and what came of it.
 
-    In a folder of its own, so that it can be written anew.
+    ``settings`` are all by their dotted names; those that are null, or in no group of :data:`LEARNING`, are left out. In a folder of its
+    own, so that it can be written anew.
     """
     from torch.utils.tensorboard import SummaryWriter
     from torch.utils.tensorboard.summary import hparams
 
-    known = {name: value if isinstance(value, bool | int | float | str) else str(value) for name, value in settings.items()}
+    known = {
+        name: value if isinstance(value, bool | int | float | str) else str(value)
+        for name, value in settings.items()
+        if name.split(".")[0] in LEARNING and value is not None
+    }
     path = folder / "tensorboard" / "final"
     shutil.rmtree(path, ignore_errors=True)
     with SummaryWriter(str(path)) as writer:

@@ -60,7 +60,7 @@ class Validation:
         self.tracker.text(
             step,
             "samples",
-            "\n\n".join(
+            "\n\n---\n\n".join(
                 f"**source** {printable(source)}  \n**reference** {printable(reference)}  \n**hypothesis** {printable(hypothesis)}"
                 for source, reference, hypothesis in rows
             ),

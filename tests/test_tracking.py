@@ -183,7 +183,8 @@ def test_tensorboard_opens_on_an_overview_and_has_settings_with_their_scores(tmp
     tracker.scalars(3, {"train/nll": 1.5})
     tracker.close()
     for bleu in (30.0, 31.0):  # a run that was given another limit and finished again
-        write_hyperparameters(tmp_path, {"optim.learning_rate": 0.1, "train.patience": None}, {"bleu": bleu}, 3)
+        settings = {"optim.learning_rate": 0.1, "train.patience": None, "data.source": "x.de"}
+        write_hyperparameters(tmp_path, settings, {"bleu": bleu}, 3)
     accumulator = EventAccumulator(str(tmp_path / "tensorboard"))
     accumulator.Reload()
     assert accumulator.Tags()["tensors"] == ["custom_scalars__config__"]
@@ -193,5 +194,7 @@ def test_tensorboard_opens_on_an_overview_and_has_settings_with_their_scores(tmp
     accumulator = EventAccumulator(str(tmp_path / "tensorboard/final"))
     accumulator.Reload()
     assert [(event.step, event.value) for event in accumulator.Scalars("test/bleu")] == [(3, 31.0)]
-    plugins = accumulator.summary_metadata
-    assert any("hparams" in data.plugin_data.plugin_name for data in plugins.values())
+    content = accumulator.summary_metadata["_hparams_/session_start_info"].plugin_data.content
+    assert b"optim.learning_rate" in content
+    assert b"train.patience" not in content
+    assert b"data.source" not in content

@@ -58,7 +58,8 @@ RUNS = {
     "sgd": "model=luong TEXT optim=sgd optim.momentum=0.5 optim.nesterov=true schedule=exponential schedule.warmup_steps=0 "
     "schedule.rate=0.4 schedule.start=1 schedule.every=1 schedule.final_factor=0.1",
     "limits": "model=luong TEXT train.max_steps=2 train.max_epochs=1 train.max_time=1m train.patience=1 train.max_tokens=200 "
-    "train.microbatches=2 train.validate_every=1 train.save_every=1 train.log_every=1 train.metric=nll train.keep_last=2 train.average_last=2 "
+    "train.microbatches=2 train.validate_every=1 train.save_every=1 train.log_every=1 train.metric=nll train.keep_last=2 "
+    "train.average_last=2 "
     "train.max_bad_steps=3 evaluation.weights=average",
     "training": "model=luong TEXT train.profile_updates=1 train.ema_decay=0.5 train.freeze=[encoder] loss.label_smoothing=0.2 "
     "loss.chunk_size=7 evaluation.weights=ema evaluation.metrics=[bleu,chrfpp,ter,bleu_lc_tok]",
