@@ -21,6 +21,18 @@ HALVES = {Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}
 """The 16-bit types that products can be made in."""
 
 
+def set_up_cpu(threads: int | None) -> None:
+    """Compute with so many threads, or as many as torch takes by itself, and take numbers below 1.2e-38 for 0.
+
+    Such denormal numbers are what is left of the momentum of a unit that has no gradient any more, and processors multiply them very
+    slowly: after 4,600 updates of experiment=multi30k_transformer an update took 1.70 s with them and 0.69 s without, on one core. To be
+    called before torch computes anything, because its threads take this over when they are started.
+    """
+    torch.set_flush_denormal(True)
+    if threads:
+        torch.set_num_threads(threads)
+
+
 def resolve_device(device: Device) -> torch.device:
     """The device to use.
 

@@ -34,7 +34,7 @@ from nmt.data.prepare import prepare
 from nmt.data.tokenizer import EOS
 from nmt.decoding.translator import Translator
 from nmt.evaluation.metrics import score
-from nmt.hardware import count_flops, describe, matmul_peak, resolve_device
+from nmt.hardware import count_flops, describe, matmul_peak, resolve_device, set_up_cpu
 from nmt.models import build_model
 
 
@@ -51,8 +51,7 @@ def main() -> None:
         sources, references = text.sources, text.targets
     else:
         config = compose("run", overrides, conf_dir())
-        if config.threads:
-            torch.set_num_threads(config.threads)
+        set_up_cpu(config.threads)
         store = prepare(config.data, config.tokenizer, config.seed)
         torch.manual_seed(config.seed)
         device = resolve_device(config.device)

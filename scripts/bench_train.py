@@ -17,7 +17,7 @@ import torch
 from nmt import distributed
 from nmt.allocator import keep_freed_memory
 from nmt.config import Config
-from nmt.hardware import describe, matmul_peak, resolve_device, resolve_precision
+from nmt.hardware import describe, matmul_peak, resolve_device, resolve_precision, set_up_cpu
 from nmt.training.update import Sums, Updater
 
 
@@ -89,8 +89,7 @@ def _measure_run(config: Config, updates: int, warmup: int) -> dict[str, Any]:
     from nmt.commands.assemble import build_updater
     from nmt.data.prepare import prepare
 
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    set_up_cpu(config.threads)
     device = resolve_device(config.device)
     config.precision = resolve_precision(config.precision, device)
     store = distributed.main_first(lambda: prepare(config.data, config.tokenizer, config.seed))

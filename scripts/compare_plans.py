@@ -12,7 +12,6 @@ import json
 from typing import Any
 
 import numpy as np
-import torch
 
 from nmt.allocator import keep_freed_memory
 from nmt.cli import conf_dir
@@ -20,7 +19,7 @@ from nmt.commands.assemble import build_updater
 from nmt.commands.launch import compose
 from nmt.data.plan import BatchPlan, Rows
 from nmt.data.prepare import prepare
-from nmt.hardware import resolve_device, resolve_precision
+from nmt.hardware import resolve_device, resolve_precision, set_up_cpu
 from nmt.validation import dev_nll
 
 
@@ -51,8 +50,7 @@ def main() -> None:
 
 def train(plan: type[BatchPlan], seed: int, overrides: list[str]) -> dict[str, Any]:
     config = compose("train", [*overrides, f"seed={seed}"], conf_dir())
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    set_up_cpu(config.threads)
     device = resolve_device(config.device)
     config.precision = resolve_precision(config.precision, device)
     store = prepare(config.data, config.tokenizer, 1)

@@ -20,7 +20,7 @@ from nmt.allocator import keep_freed_memory
 from nmt.config import Device, LuongConfig, ModelConfig, Precision, SearchConfig, TransformerConfig
 from nmt.data.tokenizer import EOS, Tokenizers
 from nmt.decoding.translator import Translator
-from nmt.hardware import resolve_device
+from nmt.hardware import resolve_device, set_up_cpu
 from nmt.models import build_model
 
 MODELS: dict[str, ModelConfig] = {"transformer": TransformerConfig(), "rnn": LuongConfig(embedding_dim=512, hidden_dim=512)}
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--model", choices=list(MODELS), default="transformer")
     parser.add_argument("--precision", choices=[p.name for p in Precision], default="fp32")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    set_up_cpu(arguments.threads)
 
     data = Path(os.environ.get("PEERS", Path.home() / "peers")) / "data" / "m30k"
     pieces = sorted({piece for side in ("en", "de") for piece in (data / f"train.pc.{side}").read_text().split()})

@@ -26,6 +26,7 @@ from nmt.commands.assemble import build_updater
 from nmt.commands.launch import compose
 from nmt.data.store import Split
 from nmt.data.tokenizer import EOS, UNK
+from nmt.hardware import set_up_cpu
 
 RECURRENT = ["embedding_dim=512", "hidden_dim=512", "embedding_dropout=0.1", "context_dropout=0.1", "output_dropout=0.1"]
 MODELS = {
@@ -66,7 +67,7 @@ def main() -> None:
     settings = [f"train.max_tokens={arguments.batch_tokens // processes}", f"train.microbatches={processes}"]
     settings += ["optim.learning_rate=5e-4", f"precision={arguments.precision}"]
     config = compose("train", MODELS[arguments.model] + settings, conf_dir())
-    torch.set_num_threads(arguments.threads // processes)
+    set_up_cpu(arguments.threads // processes)
     with distributed.process_group(torch.device("cpu")), tempfile.TemporaryDirectory() as work:
         split, vocab_size = read_pieces(folder, Path(work))
         update = build_updater(config, split, (vocab_size, vocab_size), torch.device("cpu"))

@@ -54,6 +54,7 @@ from nmt.config import (
     TransformerConfig,
 )
 from nmt.errors import RunFailure, UserError
+from nmt.hardware import set_up_cpu
 from nmt.run_folder import RunFolder
 from nmt.training import checkpoint, update
 
@@ -87,7 +88,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path, default=None)
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
+    set_up_cpu(1)
     numbers = random.Random(arguments.seed)
     counts: Counter[str] = Counter()
     wrong: list[str] = []

@@ -37,6 +37,7 @@ MODELS = {
 }
 
 
+UPDATES = {"copy": 400, "reverse": 1000}
 SEEDS = [1, pytest.param(2, marks=pytest.mark.long), pytest.param(3, marks=pytest.mark.long)]
 
 
@@ -63,7 +64,7 @@ def test_tasks_are_learned(run_config, many_lines, name, task, seed):
         tokenizer=TokenizerConfig(vocab_size=16),
         optim=AdamConfig(learning_rate=5e-3),
         schedule=AnnealingConfig(kind=ScheduleKind.linear, warmup_steps=40),
-        train=TrainConfig(max_steps=400, max_tokens=512, validate_every=400, log_every=100),
+        train=TrainConfig(max_steps=UPDATES[task], max_tokens=512, validate_every=1000, log_every=100),
     )
     assert train.main(config) == 0
     finished = load_finished(RunCommand(run=str(Path(config.output_dir) / config.name)))

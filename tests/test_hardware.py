@@ -1,4 +1,7 @@
-"""Counting the operations of matrix products, and what a device can compute in."""
+"""Counting the operations of matrix products, what a device can compute in, and what the CPU takes for 0."""
+
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -38,3 +41,17 @@ def test_integers_are_for_the_cpu():
     assert resolve_precision(Precision.int8, torch.device("cpu")) is Precision.int8
     with pytest.raises(ConfigError, match="`precision=int8` is for the CPU, but the device is cuda"):
         resolve_precision(Precision.int8, torch.device("cuda"))
+
+
+def test_denormal_numbers_are_0_in_every_thread():
+    """In a process of its own, because the mode stays."""
+    code = """
+import torch
+from nmt.hardware import set_up_cpu
+set_up_cpu(2)
+left = torch.full((4_000_000,), 1e-30)
+assert torch.get_num_threads() == 2
+assert not (left * 1e-10).any()
+assert (left * 1e-7).all()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -15,7 +15,7 @@ from nmt.config import Config
 from nmt.conversion import seconds
 from nmt.data.store import Store
 from nmt.errors import ConfigError
-from nmt.hardware import resolve_device, resolve_precision
+from nmt.hardware import resolve_device, resolve_precision, set_up_cpu
 from nmt.tables import format_table
 from nmt.text import format_time
 from nmt.training.update import Updater
@@ -38,8 +38,7 @@ def dry_run(config: Config, store: Store) -> str:
     """
     if distributed.world_size() > 1:
         raise ConfigError("`dry_run=true` tries one process; start it without torchrun")
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    set_up_cpu(config.threads)
     device = resolve_device(config.device)
     config.precision = resolve_precision(config.precision, device)
     update = build_updater(config, train_split(config, store), store.tokenizers.vocab_sizes, device, mixture(config, store))

@@ -15,7 +15,7 @@ from nmt.data.tokenizer import Tokenizers
 from nmt.decoding.ensemble import Ensemble
 from nmt.decoding.translator import Translator
 from nmt.errors import ConfigError
-from nmt.hardware import resolve_device, resolve_precision
+from nmt.hardware import resolve_device, resolve_precision, set_up_cpu
 from nmt.models.interface import Predictor, Seq2Seq
 from nmt.rules import validate_search
 from nmt.run_folder import load_run
@@ -47,8 +47,7 @@ def load_finished(command: RunCommand, ensemble: Sequence[str] = ()) -> Finished
     Raises:
         ConfigError: a run of the ensemble has another vocabulary.
     """
-    if command.threads:
-        torch.set_num_threads(command.threads)
+    set_up_cpu(command.threads)
     device = resolve_device(command.device)
     config, model, tokenizers = load_run(Path(command.run), command.weights, device)
     others = []

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-import torch
-
 from nmt import distributed
 from nmt.commands.assemble import build_trainer, build_updater, mixture, resolve_budget, train_split
 from nmt.commands.dry_run import dry_run
@@ -17,7 +15,7 @@ from nmt.config import Config
 from nmt.data.prepare import prepare
 from nmt.data.store import Store
 from nmt.errors import ConfigError
-from nmt.hardware import resolve_device
+from nmt.hardware import resolve_device, set_up_cpu
 from nmt.provenance import provenance
 from nmt.rules import validate
 from nmt.run_folder import RunFolder, own
@@ -51,8 +49,7 @@ def train(folder: RunFolder, config: Config, store: Store) -> int:
 
     Returns the exit status: 0, or 128 + signal where SIGINT or SIGTERM ended training, after a checkpoint.
     """
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    set_up_cpu(config.threads)
     if config.train.microbatches % distributed.world_size():
         raise ConfigError(
             f"`train.microbatches` must be a multiple of the number of processes ({distributed.world_size()}), "
