@@ -187,6 +187,9 @@ def explain(error: Exception, schema: type) -> str:
         return f"`{key}` is not a setting{suggestion(key, keys)}"
     if key and "Missing mandatory value" in message:
         return f"`{key}` must be given"
+    if unread := _search(r"LexerNoViableAltException: (.*)", message):
+        name, _, value = unread.partition("=")
+        return f"`{unread}` cannot be read: quote the value and the whole, such as '{name}=\"{value}\"'"
     reason = str(cause).splitlines()[0]
     return f"`{key}`: {reason}" if key and key not in reason else reason
 

@@ -112,8 +112,8 @@ class Trainer:
                 self._log()
             if state.step % self.config.validate_every == 0:
                 self._validate_and_save()
-            elif self.config.save_every and state.step % self.config.save_every == 0:
-                self._save()
+            elif self.config.save_every and state.step % self.config.save_every == 0 and not self.stop_reason():
+                self._save()  # not before the last validation: going on from there would log it a second time
         if state.validated_step != state.step:
             self._validate_and_save()
         return reason

@@ -47,6 +47,7 @@ def nmt(monkeypatch, capsys, tmp_path):
     ("words", "message"),
     [
         (["train.max_step=3"], "`train.max_step` is not a setting; did you mean `train.max_steps`?"),
+        (["data.tag=<2de>"], """`data.tag=<2de>` cannot be read: quote the value and the whole, such as 'data.tag="<2de>"'"""),
         (["modle=luong"], "`modle` is not a setting; did you mean `model`?"),
         (
             ["model=transformr"],

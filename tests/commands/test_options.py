@@ -27,20 +27,21 @@ RUNS = {
     "cleaning": "model=luong TEXT data.cleaning={max_length:7,max_characters:90,max_ratio:3,max_copy_length:null,match_digits:true,"
     "deduplicate:false,remove_overlap:side,keep_gold:true,invalid_utf8:drop} data.gold_source=DIR/gold.de "
     "data.gold_target=DIR/gold.en data.gold_alignment=DIR/gold.align",
-    "held out": "model=luong TEXT data.tag=<a> data.weight=2 data.dev_source=DIR/dev.de data.dev_target=DIR/dev.en "
+    "held out": 'model=luong TEXT data.tag="<a>" data.weight=2 data.dev_source=DIR/dev.de data.dev_target=DIR/dev.en '
     "data.test_source=DIR/gold.de data.test_target=DIR/gold.en data.test_alignment=DIR/gold.align",
     "bitext": "model=luong data=files data.bitext=DIR/x.txt data.format=tsv data.source_column=2 data.target_column=1 "
     "data.dev_bitext=DIR/dev.txt data.test_bitext=DIR/dev.txt data.direction=de-en",
     "hub": "model=luong data=files data.hub_name=DIR/hub data.hub_config=default data.hub_revision=main data.direction=de-en "
     "data.dev_size=5 data.test_size=6",
     "corpora": "model=luong data=files data.direction=de-en data.dev_size=5 data.test_size=6 "
-    "+data.corpora.a={source:DIR/x.de,target:DIR/x.en,weight:1.5,tag:<a>} "
-    "+data.corpora.b={bitext:DIR/x.txt,format:tsv,source_column:2,target_column:1} "
+    '+data.corpora.a={source:DIR/x.de,target:DIR/x.en,weight:1.5,tag:"<a>"} '
+    '+data.corpora.b={bitext:DIR/x.txt,format:tsv,source_column:"2",target_column:"1"} '
     "+data.corpora.c={hub_name:DIR/hub,hub_config:default,hub_revision:main}",
     "separate pieces": "model=bahdanau TEXT tokenizer.joint=false tokenizer.target_vocab_size=17 tokenizer.kind=word "
-    "tokenizer.hard_limit=false model.tying=two_way tokenizer.symbols=[<a>,<b>]",
-    "bytes": "model=bahdanau TEXT tokenizer.byte_fallback=true tokenizer.vocab_size=290 tokenizer.sampling_alpha=0.2",
-    "given pieces": "model=bahdanau TEXT tokenizer.model=DIR/m.model tokenizer.target_model=DIR/m.model",
+    'tokenizer.hard_limit=false model.tying=two_way tokenizer.symbols=["<a>","<b>"]',
+    "bytes": "model=bahdanau TEXT tokenizer.byte_fallback=true tokenizer.vocab_size=285 tokenizer.sampling_alpha=0.2",
+    "given pieces": "model=bahdanau TEXT tokenizer.joint=false model.tying=two_way tokenizer.model=DIR/m.model "
+    "tokenizer.target_model=DIR/m.model",
     "recurrent": "model=bahdanau TEXT model.encoder_layers=2 model.embedding_dropout=0.2 model.context_dropout=0.2 "
     "model.output_dropout=0.2 model.attention.score=concat model.attention.attention_dim=11 model.tying=none",
     "luong": "model=luong TEXT model.decoder_layers=2 model.input_feeding=false model.attention.score=dot",
@@ -104,7 +105,11 @@ def start(folder, name, words):
         if "data.dev_source" not in values and "data.dev_bitext" not in values:
             base += ["data.dev_size=5", "data.test_size=6"]
     chosen = {word.split("=")[0] for word in words}
-    base = [word for word in base if word.split("=")[0] not in chosen and not ("cleaning" in word and "data.cleaning" in chosen)]
+    base = [
+        word
+        for word in base
+        if word.split("=")[0] not in chosen and not (word.startswith("data.cleaning.") and "data.cleaning" in chosen)
+    ]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr(sys, "argv", ["nmt", "run", *SMALL[values["model"]], *base, *words])
