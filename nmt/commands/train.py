@@ -108,6 +108,9 @@ def _stop_on_signal(trainer: Trainer) -> Iterator[None]:
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
+    except distributed.ProcessLost:
+        del before[signal.SIGTERM]  # torchrun sends it now, and this process is first to say why it ends
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

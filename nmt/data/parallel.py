@@ -14,7 +14,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 FEW = 16
-"""Items that are worked on in this process before others are started, which takes as long."""
+"""Items that are worked on in this process before others are started, which import torch first."""
 
 AHEAD = 3
 """Items a process that are read before their results are wanted: enough to keep it busy, and a bound on memory."""

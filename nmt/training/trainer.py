@@ -75,6 +75,7 @@ class Trainer:
         self.state = TrainingState()
         self.max_time_s = seconds(config.max_time)
         self.stop_signal = 0
+        self._saved_step = 0
         self._peak: float | None = None
         self._started = 0.0
 
@@ -85,6 +86,7 @@ class Trainer:
     def resume(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint whose weights the model already has."""
         self.state = TrainingState(**checkpoint.meta["state"])
+        self._saved_step = self.state.step
         self.update.resume(checkpoint, self.state.update)
         self.update.sums = Sums.of(self.state.interval if distributed.is_main() else [], self.update.device)
 
@@ -106,14 +108,15 @@ class Trainer:
                 self.stop_signal = stop_signal
                 self._save()
                 return None
+            # only now that it goes on: a checkpoint between the last update and its validation would have it validated and logged again
+            if self.config.save_every and state.step % self.config.save_every == 0 and state.step != self._saved_step:
+                self._save()
             self.update(state.step, keep_norms=self.statistics and (state.step + 1) % self.config.log_every == 0)
             state.step += 1
             if state.step % self.config.log_every == 0:
                 self._log()
             if state.step % self.config.validate_every == 0:
                 self._validate_and_save()
-            elif self.config.save_every and state.step % self.config.save_every == 0 and not self.stop_reason():
-                self._save()  # not before the last validation: going on from there would log it a second time
         if state.validated_step != state.step:
             self._validate_and_save()
         return reason
@@ -226,6 +229,7 @@ class Trainer:
         state = self.state
         state.interval = self.update.sums.over_processes()
         state.update = self.update.state_dict()
+        self._saved_step = state.step
         if not distributed.is_main():
             return
         self.checkpoints.save(

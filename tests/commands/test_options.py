@@ -141,15 +141,30 @@ def filled(name, folder):
     return RUNS[name].replace("TEXT", TEXT).replace("DIR", str(folder)).split()
 
 
+def settings(key, given):
+    """The options that a word of a command line sets, with their values."""
+    if not given.startswith(("{", "[")):
+        yield key, given.strip('"')
+        return
+    values = yaml.safe_load(given.replace(":", ": ").replace(",", ", "))
+    yield from ((f"{key}.{inner}", value) for inner, value in values.items()) if isinstance(values, dict) else [(key, values)]
+
+
 def named(words):
-    """The options that the words of a command line set."""
+    """The options that the words of a command line set; of a corpus, whatever its name."""
     for word in words:
-        key, value = word.removeprefix("+").split("=", 1)
-        key = ".".join(
-            "*" if before == "corpora" else part for before, part in zip(["", *key.split(".")], key.split("."), strict=False)
-        )
-        values = yaml.safe_load(value.replace(":", ": ").replace(",", ", ")) if value.startswith("{") else None
-        yield from (f"{key}.{inner}" for inner in values) if values else [key]
+        for path, _ in settings(*word.removeprefix("+").split("=", 1)):
+            parts = path.split(".")
+            yield ".".join("*" if before == "corpora" else part for before, part in zip(["", *parts], parts, strict=False))
+
+
+def same(stored, given):
+    """Whether a stored setting is what was given, as words or read by YAML."""
+    if isinstance(stored, list):
+        return list(map(str, stored)) == list(map(str, given))
+    if isinstance(stored, bool) or stored is None:
+        return str(stored).replace("None", "null").lower() == str(given).replace("None", "null").lower()
+    return float(given) == stored if isinstance(stored, int | float) else str(given) == stored
 
 
 def test_every_option_is_set_by_some_run():
@@ -174,9 +189,13 @@ def test_every_option_is_taken(text, name, capsys):
     values = dict(word.split("=", 1) for word in words)
     folder = text / values.get("output_dir", "outputs") / values.get("name", name.replace(" ", "-"))
     stored = yaml.safe_load((Path(folder) / "config.yaml").read_text())
-    for key in named(words):
-        *path, last = key.replace("*", "a").split(".")
-        inner = stored
-        for part in path:
-            inner = inner[part]
-        assert last in inner or last in ("fresh", "dry_run")
+    for word in words:
+        key, given = word.removeprefix("+").split("=", 1)
+        for path, value in settings(key, given):
+            found = stored
+            for part in path.split("."):
+                found = found[part]
+            if isinstance(found, dict):  # of a group
+                found = found["kind"]
+            if path != "fresh":  # holds for one start, and is not kept
+                assert same(found, value), (path, found, value)
