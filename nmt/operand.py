@@ -50,6 +50,7 @@ class _Collect(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, matrix: Tensor, steps: list[tuple[Tensor, Tensor]]) -> Tensor:
         ctx.steps = steps
+        ctx.shared = matrix.ndim == 2
         ctx.set_materialize_grads(False)
         return matrix.view_as(matrix)
 
@@ -57,7 +58,10 @@ class _Collect(torch.autograd.Function):
     def backward(ctx: Any, other_uses: Tensor | None) -> tuple[Tensor | None, None]:
         if not ctx.steps:
             return other_uses, None
-        inputs, grads = (torch.cat(parts, dim=-2) for parts in zip(*ctx.steps, strict=True))
+        steps = ctx.steps
+        if ctx.shared:  # one product over all rows: one for each sentence, summed, took 9 % of an update of Luong's model
+            steps = [(inputs.flatten(0, -2), grads.flatten(0, -2)) for inputs, grads in steps]
+        inputs, grads = (torch.cat(parts, dim=-2) for parts in zip(*steps, strict=True))
         ctx.steps.clear()
         grad = grads.mT @ inputs
         return grad if other_uses is None else grad + other_uses, None

@@ -188,7 +188,7 @@ def skip_error(device: torch.device, optimizer: OptimKind) -> float:
 def search_difference(config: ModelConfig, device: torch.device) -> int:
     """How many of 31 sentences are translated otherwise than on the CPU, both in float32."""
     torch.manual_seed(3)
-    model = build_model(config, 512).eval()
+    model = build_model(config, (512, 512)).eval()
     rows = [torch.randint(4, 512, (int(n),)) for n in torch.randint(2, 14, (31,))]
     layout = Layout.of([len(row) for row in rows])
     source = layout.pad_packed(torch.cat(rows))

@@ -37,7 +37,7 @@ MODELS = {
 }
 
 
-UPDATES = {"copy": 400, "reverse": 1000}
+UPDATES = {"copy": 600, "reverse": 1200}
 SEEDS = [1, pytest.param(2, marks=pytest.mark.long), pytest.param(3, marks=pytest.mark.long)]
 
 

@@ -18,13 +18,16 @@ def recurrence(states, multiply):
     return total
 
 
-@pytest.mark.parametrize("batched", [False, True], ids=["one matrix", "a matrix a sentence"])
+@pytest.mark.parametrize(
+    ("matrices", "inputs"),
+    [((), ()), ((), (SENTENCES,)), ((SENTENCES,), (SENTENCES,))],
+    ids=["one matrix", "one matrix for all sentences", "a matrix a sentence"],
+)
 @pytest.mark.parametrize("used_elsewhere", [False, True])
-def test_values_and_gradients_are_those_of_plain_products(batched, used_elsewhere):
+def test_values_and_gradients_are_those_of_plain_products(matrices, inputs, used_elsewhere):
     torch.manual_seed(1)
-    shape = (SENTENCES,) if batched else ()
-    matrix = torch.randn(*shape, OUTER, INNER, dtype=torch.float64, requires_grad=True)
-    start = torch.randn(*shape, ROWS, INNER, dtype=torch.float64, requires_grad=True)
+    matrix = torch.randn(*matrices, OUTER, INNER, dtype=torch.float64, requires_grad=True)
+    start = torch.randn(*inputs, ROWS, INNER, dtype=torch.float64, requires_grad=True)
     operand = Operand(matrix)
     deferred = recurrence(start, operand)
     plain = recurrence(start, lambda inputs: inputs @ matrix.mT)

@@ -16,7 +16,15 @@ from nmt.dropout import dropout
 from nmt.layout import Layout
 from nmt.models.interface import Memory, Seq2Seq, State, StepOutput
 from nmt.models.layers import Embeddings, init_matrix, init_recurrent
-from nmt.models.recurrent import RecurrentEncoder, RecurrentMemory, build_score, layer_operand, reset_score, weight_operand
+from nmt.models.recurrent import (
+    RecurrentEncoder,
+    RecurrentMemory,
+    build_score,
+    layer_operand,
+    lstm_cell,
+    reset_score,
+    weight_operand,
+)
 from nmt.operand import Operand, Product
 
 
@@ -158,9 +166,8 @@ class Luong(Seq2Seq):
                 gates = self.gates_below[layer - 1](hidden[-1])
             elif self.config.input_feeding:
                 h = torch.cat([h, state.fed.to(h.dtype)], dim=1)
-            enter, forget, new, out = (gates + operands.gates[layer](h)).chunk(4, dim=-1)
-            cell.append(torch.sigmoid(forget) * c + torch.sigmoid(enter) * torch.tanh(new))
-            hidden.append(torch.sigmoid(out) * torch.tanh(cell[-1]))
+            for states, after in zip((hidden, cell), lstm_cell(gates + operands.gates[layer](h), c), strict=True):
+                states.append(after)
         return hidden, cell
 
     def _attend(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import cast
 
@@ -45,6 +44,28 @@ def layer_operand(layer: nn.Module) -> Product:
     return layer if isinstance(layer, Int8Linear) else weight_operand(cast(nn.Linear, layer).weight)
 
 
+def lstm_cell(
+    gates: Float[Tensor, "... G"], cell: Float[Tensor, "... D"]
+) -> tuple[Float[Tensor, "... D"], Float[Tensor, "... D"]]:
+    """Hidden and cell state from the previous cell state and what enters the input, forget, cell and output gates (Gers et al. 2000)."""
+    enter, forget, new, out = gates.chunk(4, dim=-1)
+    cell = torch.sigmoid(forget) * cell + torch.sigmoid(enter) * torch.tanh(new)
+    return torch.sigmoid(out) * torch.tanh(cell), cell
+
+
+def gru_cell(
+    gates: Float[Tensor, "... G"], recurrent: Float[Tensor, "... G"], hidden: Float[Tensor, "... D"]
+) -> Float[Tensor, "... D"]:
+    """The next hidden state; ``gates`` is what the input gives to reset, update and candidate, and ``recurrent`` the hidden state.
+
+    The reset gate acts after the recurrent product, as in cuDNN: r * (U h), where Bahdanau et al. 2015 have U (r * h).
+    """
+    size = hidden.shape[-1]
+    reset, update = torch.sigmoid(gates[..., : 2 * size] + recurrent[..., : 2 * size]).chunk(2, dim=-1)
+    candidate = torch.tanh(gates[..., 2 * size :] + reset * recurrent[..., 2 * size :])
+    return torch.lerp(candidate.to(hidden.dtype), hidden, update.to(hidden.dtype))
+
+
 class RecurrentEncoder(nn.Module):
     """A bidirectional GRU or LSTM over the source, half of ``hidden_dim`` a direction.
 
@@ -61,14 +82,61 @@ class RecurrentEncoder(nn.Module):
     ) -> tuple[Float[Tensor, "B S H"], tuple[Float[Tensor, "B H"], ...]]:
         """States of all positions of the top layer, zero at padding, and what it ends with: the forward direction at the last
         position beside the backward one at the first. One tensor for a GRU; hidden and cell state for an LSTM."""
-        packed = pack_padded_sequence(embedded, layout.lengths, batch_first=True, enforce_sorted=False)
-        # torch's LSTM fails in fp16, where all sentences are of one length, on a CPU that does not multiply it
-        in_float32 = embedded.device.type == "cpu" and product_type(embedded) is torch.float16
-        with torch.autocast("cpu", enabled=False) if in_float32 else nullcontext():
-            states, final = self.rnn(packed)
+        return self._by_steps(embedded, layout) if embedded.device.type == "cpu" else self._by_library(embedded, layout)
+
+    def _by_library(self, embedded: Tensor, layout: Layout) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """For a GPU, whose kernel reads all positions at once."""
+        states, final = self.rnn(pack_padded_sequence(embedded, layout.lengths, batch_first=True, enforce_sorted=False))
         padded, _ = pad_packed_sequence(states, batch_first=True, total_length=layout.max_length)
         parts = final if isinstance(final, tuple) else (final,)
         return padded, tuple(torch.cat([part[-2], part[-1]], dim=-1) for part in parts)
+
+    def _by_steps(self, embedded: Tensor, layout: Layout) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """For a CPU: both directions side by side, step by step.
+
+        Forward and backward take 0.43 s where torch's packed sentences take 0.57, whose backward pass writes a gradient as large as
+        the batch at every step (LSTM 2 x 256, 256 sentences of up to 15 positions, one core at 2.5 GHz).
+        """
+        last = layout.lengths - 1
+        positions = torch.arange(layout.max_length)
+        mirrored = torch.where(layout.mask, last[:, None] - positions, positions)[..., None]  # padding stays behind the sentence
+
+        def mirror(states: Tensor) -> Tensor:
+            return states.gather(1, mirrored.expand_as(states))
+
+        states = embedded
+        for layer in range(self.rnn.num_layers):
+            parts = self._read(torch.stack([states, mirror(states)]), layer)
+            forward, backward = parts[0]
+            states = torch.cat([forward, mirror(backward)], dim=-1)
+        rows = torch.arange(len(last))
+        return states.masked_fill(~layout.mask[..., None], 0.0), tuple(
+            torch.cat([*part[:, rows, last]], dim=-1) for part in parts
+        )
+
+    def _read(self, inputs: Float[Tensor, "2 B S E"], layer: int) -> list[Float[Tensor, "2 B S D"]]:
+        """Hidden states, and an LSTM's cell states, of both directions of a layer, in the order of its inputs."""
+
+        def both(*names: str) -> Tensor:
+            """The sum of some weights, for both directions. Summed up before they are stacked: torch adds up the gradients of
+            several backward passes in place, and weights that share the gradient of a stack's part would add theirs twice."""
+            return torch.stack(
+                [sum(getattr(self.rnn, f"{name}_l{layer}{direction}") for name in names) for direction in ("", "_reverse")]
+            )
+
+        batch, positions = inputs.shape[1:3]
+        is_lstm = isinstance(self.rnn, nn.LSTM)
+        recurrent, recurrent_bias = weight_operand(both("weight_hh")), both("bias_hh")[:, None]
+        bias = both("bias_ih", "bias_hh") if is_lstm else both("bias_ih")
+        steps = inputs.transpose(1, 2).flatten(1, 2)  # (2, S * B, E)
+        gates = torch.baddbmm(bias[:, None], steps, both("weight_ih").mT).unflatten(1, (positions, batch))
+        state = (inputs.new_zeros(2, batch, self.rnn.hidden_size),) * (2 if is_lstm else 1)
+        states = []
+        for gate in gates.unbind(1):
+            product = recurrent(state[0])
+            state = lstm_cell(gate + product, state[1]) if is_lstm else (gru_cell(gate, product + recurrent_bias, state[0]),)
+            states.append(state)
+        return [torch.stack(part, 2) for part in zip(*states, strict=True)]
 
     def reset(self) -> None:
         """Orthogonal recurrent matrices, Xavier elsewhere, zero biases but 1 for an LSTM's forget gate (Jozefowicz et al. 2015)."""

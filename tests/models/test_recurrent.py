@@ -1,0 +1,34 @@
+"""The recurrent encoder's two ways to read a batch."""
+
+import pytest
+import torch
+from torch import nn
+
+from nmt.config import BahdanauConfig, LuongConfig
+from nmt.layout import Layout
+from nmt.models.recurrent import RecurrentEncoder
+
+LENGTHS = [5, 1, 7, 3, 7]
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.parametrize(("kind", "config"), [(nn.GRU, BahdanauConfig), (nn.LSTM, LuongConfig)])
+def test_steps_read_what_the_library_reads(kind, config, layers):
+    """States, final states and gradients, in float64; what stands at padding does not matter."""
+    torch.manual_seed(1)
+    encoder = RecurrentEncoder(kind, config(embedding_dim=11, hidden_dim=26, encoder_layers=layers)).double()
+    embedded = torch.randn(5, 9, 11, dtype=torch.float64)
+    layout = Layout.of(LENGTHS, width=9)
+    results = []
+    for read, padding in ((encoder._by_steps, 3.0), (encoder._by_library, -2.0)):
+        encoder.zero_grad()
+        inputs = embedded.masked_fill(~layout.mask[..., None], padding).requires_grad_()
+        states, final = read(inputs, layout)
+        weights = torch.linspace(-1, 1, states.numel(), dtype=torch.float64).view_as(states)
+        loss = (states * weights).sum() + sum((i + 2) * (part**2).sum() for i, part in enumerate(final))
+        loss.backward(retain_graph=True)
+        loss.backward()  # gradients of several micro-batches add up
+        gradients = {name: parameter.grad.clone() for name, parameter in encoder.named_parameters()}
+        results.append((states, final, inputs.grad, gradients))
+    torch.testing.assert_close(results[0], results[1], rtol=1e-11, atol=1e-12)
+    assert not results[0][0][~layout.mask].any()
