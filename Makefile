@@ -10,10 +10,10 @@ run: install
 	$(BIN)/nmt run experiment=quickstart $(ARGS)
 
 test: install
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m "not long" $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m "not long" $(ARGS)
 
 test-long: install
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m long --timeout=1200 $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m long --timeout=1200 $(ARGS)
 
 lint: install
 	$(BIN)/ruff check .

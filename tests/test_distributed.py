@@ -68,6 +68,8 @@ except RunFailure as error:
 """
 """Trains; in the fourth update the last process is sent a signal, runs out of memory, or has a gradient that is not a number."""
 
+RECURRENT = [pytest.param(name, marks=pytest.mark.long) for name in ("bahdanau-additive", "luong-general-feeding-1")]
+
 
 @pytest.fixture
 def config(run_config, family_config):
@@ -114,6 +116,7 @@ def metrics(config):
 
 
 @pytest.mark.promise(6)
+@pytest.mark.parametrize("family_config", ["transformer-pre-three_way", *RECURRENT], ids=str, indirect=True)
 def test_processes_train_what_one_does(config, torchrun):
     store = prepare(config.data, config.tokenizer, config.seed)
     lengths = store.split("train").source_lengths, store.split("train").target_lengths
