@@ -37,6 +37,7 @@ def process_group(device: torch.device) -> Iterator[None]:
 
     Raises:
         UserError: there are more processes on this machine than GPUs.
+        ProcessLost: another process ended before all had met.
     """
     if not _under_torchrun():
         yield
@@ -48,7 +49,7 @@ def process_group(device: torch.device) -> Iterator[None]:
             raise UserError(f"{os.environ['LOCAL_WORLD_SIZE']} processes need as many GPUs, but there are {gpus}")
         torch.cuda.set_device(local_rank)
         backend = "cpu:gloo,cuda:nccl"
-    dist.init_process_group(backend, timeout=TIMEOUT)
+    _exchange(lambda: dist.init_process_group(backend, timeout=TIMEOUT))
     if not is_main():
         logging.getLogger().setLevel(logging.WARNING)
     try:

@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -287,6 +288,18 @@ def test_the_command_line_under_torchrun(config, tmp_path):
     again = subprocess.run([*command, f"train.max_steps={step + 2}"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert again.returncode == 0, again.stderr
     assert again.stdout.startswith(f"TRAINED step={step + 2} ")
+
+
+def test_a_process_that_ends_before_all_have_met_is_told_of(monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    monkeypatch.setenv("RANK", "1")
+    lost = torch.distributed.DistNetworkError("Connection reset by peer\nat frame 1")
+    monkeypatch.setattr(torch.distributed, "init_process_group", Mock(side_effect=lost))
+    with (
+        pytest.raises(distributed.ProcessLost, match=r"process 1 lost the others; one may have ended: Connection reset by peer$"),
+        distributed.process_group(torch.device("cpu")),
+    ):
+        pass
 
 
 def test_more_processes_than_gpus_are_refused(monkeypatch):

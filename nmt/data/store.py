@@ -4,11 +4,12 @@ A store is a folder named by the hash of all that it depends on. ``SPLIT.SIDE.id
 other, ``SPLIT.SIDE.offsets.npy`` where each line begins. All splits but ``train`` keep their raw text in ``SPLIT.SIDE.txt``. There
 ``train`` has its text, normalised, if its pieces are drawn anew while it is learned from; ``train.SIDE.places.npy`` says where lines begin.
 ``SPLIT.links.txt`` holds gold alignments. A tag stands before its sources as their first word, in all of these. ``meta.json`` is written
-last and makes the folder a store.
+last, with a hash of itself, and makes the folder a store.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -133,8 +134,11 @@ class Store:
         self.path = path
         try:
             self.meta: dict[str, Any] = json.loads((path / META).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            digest = self.meta.pop("sha256", None)
+        except (OSError, ValueError, AttributeError) as error:
             raise _damaged(path, f"{META}: {error}") from None
+        if digest != _digest(self.meta):
+            raise _damaged(path, f"{META}: it does not have the hash it was written with")
         self.tokenizers = Tokenizers.load(path, normalizers)
         for side, digest in self.meta["tokenizer_sha256"].items():
             if getattr(self.tokenizers, side).sha256 != digest:
@@ -175,7 +179,8 @@ def write_store(
         check_input()
         tokenizers.save(aside)
         digests = {side: getattr(tokenizers, side).sha256 for side in SIDES}
-        write_json_atomic(aside / META, {**meta, "splits": sizes, "tokenizer_sha256": digests})
+        description = {**meta, "splits": sizes, "tokenizer_sha256": digests}
+        write_json_atomic(aside / META, {**description, "sha256": _digest(description)})
         for file in (*aside.iterdir(), aside):
             sync(file)
         if not store_exists(path):
@@ -188,6 +193,11 @@ def write_store(
         sync(path.parent)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _digest(description: dict[str, Any]) -> str:
+    """SHA-256 of a description as JSON, in its own order: the same before it is written and after it is read."""
+    return hashlib.sha256(json.dumps(description).encode()).hexdigest()
 
 
 def _damaged(path: Path, what: str) -> DataError:

@@ -131,6 +131,16 @@ def test_a_damaged_description_or_a_missing_folder_is_named(store):
         Store(store.path, (PLAIN, PLAIN))
 
 
+def test_a_flipped_byte_of_the_description_is_named(store):
+    """Whether or not it is JSON still, with the same keys."""
+    path = store.path / "meta.json"
+    content = path.read_bytes()
+    for i in range(len(content)):
+        path.write_bytes(content[:i] + bytes([content[i] ^ 1 << i % 8]) + content[i + 1 :])
+        with pytest.raises(DataError, match=r"here is damaged \(meta\.json"):
+            Store(store.path, (PLAIN, PLAIN))
+
+
 def test_a_tag_is_the_first_word_of_its_sources(tmp_path, tokenizer):
     text = ParallelText(["Hund", "ein Haus"], ["dog", "a house"], ["0-0", "1p0 1-1"], tag="ein")
     write_store(tmp_path / "x", {"train": text, "test": text}, Tokenizers(tokenizer, tokenizer), {}, keep_train_text=True)
