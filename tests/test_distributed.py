@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
@@ -300,6 +301,18 @@ def test_a_process_that_ends_before_all_have_met_is_told_of(monkeypatch):
         distributed.process_group(torch.device("cpu")),
     ):
         pass
+
+
+def test_sigterm_does_not_end_a_process_that_lost_the_others_before_it_says_so():
+    trainer, before = SimpleNamespace(stop_signal=0), {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with pytest.raises(distributed.ProcessLost), train._stop_on_signal(trainer):
+            raise distributed.ProcessLost("process 0 lost the others")
+        assert signal.getsignal(signal.SIGINT) is before[signal.SIGINT]
+        signal.raise_signal(signal.SIGTERM)
+        assert trainer.stop_signal == signal.SIGTERM
+    finally:
+        signal.signal(signal.SIGTERM, before[signal.SIGTERM])
 
 
 def test_more_processes_than_gpus_are_refused(monkeypatch):

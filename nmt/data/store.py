@@ -134,10 +134,9 @@ class Store:
         self.path = path
         try:
             self.meta: dict[str, Any] = json.loads((path / META).read_text(encoding="utf-8"))
-            digest = self.meta.pop("sha256", None)
-        except (OSError, ValueError, AttributeError) as error:
+        except (OSError, ValueError) as error:
             raise _damaged(path, f"{META}: {error}") from None
-        if digest != _digest(self.meta):
+        if not isinstance(self.meta, dict) or self.meta.pop("sha256", None) != _digest(self.meta):
             raise _damaged(path, f"{META}: it does not have the hash it was written with")
         self.tokenizers = Tokenizers.load(path, normalizers)
         for side, digest in self.meta["tokenizer_sha256"].items():
@@ -196,7 +195,7 @@ def write_store(
 
 
 def _digest(description: dict[str, Any]) -> str:
-    """SHA-256 of a description as JSON, in its own order: the same before it is written and after it is read."""
+    """SHA-256 of a description as JSON, whose keys are not sorted: it has them in one order before it is written and after it is read."""
     return hashlib.sha256(json.dumps(description).encode()).hexdigest()
 
 

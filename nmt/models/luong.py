@@ -166,8 +166,9 @@ class Luong(Seq2Seq):
                 gates = self.gates_below[layer - 1](hidden[-1])
             elif self.config.input_feeding:
                 h = torch.cat([h, state.fed.to(h.dtype)], dim=1)
-            for states, after in zip((hidden, cell), lstm_cell(gates + operands.gates[layer](h), c), strict=True):
-                states.append(after)
+            h, c = lstm_cell(gates + operands.gates[layer](h), c)
+            hidden.append(h)
+            cell.append(c)
         return hidden, cell
 
     def _attend(

@@ -47,7 +47,10 @@ def layer_operand(layer: nn.Module) -> Product:
 def lstm_cell(
     gates: Float[Tensor, "... G"], cell: Float[Tensor, "... D"]
 ) -> tuple[Float[Tensor, "... D"], Float[Tensor, "... D"]]:
-    """Hidden and cell state from the previous cell state and what enters the input, forget, cell and output gates (Gers et al. 2000)."""
+    """Hidden and cell state from the previous cell state and what enters the input, forget, cell and output gates; G = 4 D.
+
+    Gers et al. 2000, without peepholes.
+    """
     enter, forget, new, out = gates.chunk(4, dim=-1)
     cell = torch.sigmoid(forget) * cell + torch.sigmoid(enter) * torch.tanh(new)
     return torch.sigmoid(out) * torch.tanh(cell), cell
@@ -56,9 +59,9 @@ def lstm_cell(
 def gru_cell(
     gates: Float[Tensor, "... G"], recurrent: Float[Tensor, "... G"], hidden: Float[Tensor, "... D"]
 ) -> Float[Tensor, "... D"]:
-    """The next hidden state; ``gates`` is what the input gives to reset, update and candidate, and ``recurrent`` the hidden state.
+    """The next hidden state; ``gates`` is what the input gives to reset, update and candidate, and ``recurrent`` the hidden state, G = 3 D.
 
-    The reset gate acts after the recurrent product, as in cuDNN: r * (U h), where Bahdanau et al. 2015 have U (r * h).
+    Cho et al. 2014, with the reset gate after the recurrent product as in ``torch.nn.GRU``: r * (U h), not U (r * h).
     """
     size = hidden.shape[-1]
     reset, update = torch.sigmoid(gates[..., : 2 * size] + recurrent[..., : 2 * size]).chunk(2, dim=-1)
@@ -117,24 +120,21 @@ class RecurrentEncoder(nn.Module):
     def _read(self, inputs: Float[Tensor, "2 B S E"], layer: int) -> list[Float[Tensor, "2 B S D"]]:
         """Hidden states, and an LSTM's cell states, of both directions of a layer, in the order of its inputs."""
 
-        def both(*names: str) -> Tensor:
-            """The sum of some weights, for both directions. Summed up before they are stacked: torch adds up the gradients of
-            several backward passes in place, and weights that share the gradient of a stack's part would add theirs twice."""
-            return torch.stack(
-                [sum(getattr(self.rnn, f"{name}_l{layer}{direction}") for name in names) for direction in ("", "_reverse")]
-            )
+        def both(name: str) -> Tensor:
+            return torch.stack([getattr(self.rnn, f"{name}_l{layer}{direction}") for direction in ("", "_reverse")])
 
         batch, positions = inputs.shape[1:3]
         is_lstm = isinstance(self.rnn, nn.LSTM)
-        recurrent, recurrent_bias = weight_operand(both("weight_hh")), both("bias_hh")[:, None]
-        bias = both("bias_ih", "bias_hh") if is_lstm else both("bias_ih")
         steps = inputs.transpose(1, 2).flatten(1, 2)  # (2, S * B, E)
-        gates = torch.baddbmm(bias[:, None], steps, both("weight_ih").mT).unflatten(1, (positions, batch))
+        gates = torch.baddbmm(both("bias_ih")[:, None], steps, both("weight_ih").mT).unflatten(1, (positions, batch))
+        # not added to the other bias at once: their parts of a stack would share one gradient, which torch, adding up those of several
+        # backward passes in place, would add to twice
+        recurrent, recurrent_bias = weight_operand(both("weight_hh")), both("bias_hh")[:, None]
         state = (inputs.new_zeros(2, batch, self.rnn.hidden_size),) * (2 if is_lstm else 1)
         states = []
         for gate in gates.unbind(1):
-            product = recurrent(state[0])
-            state = lstm_cell(gate + product, state[1]) if is_lstm else (gru_cell(gate, product + recurrent_bias, state[0]),)
+            product = recurrent(state[0]) + recurrent_bias
+            state = lstm_cell(gate + product, state[1]) if is_lstm else (gru_cell(gate, product, state[0]),)
             states.append(state)
         return [torch.stack(part, 2) for part in zip(*states, strict=True)]
 

@@ -165,7 +165,7 @@ class Updater:
         factor = self.schedule(step)
         for group, peak in zip(self.optimizer.param_groups, self._peaks, strict=True):
             group["lr"] = peak * factor
-        self.optimizer.found_inf = bad  # type: ignore[attr-defined]  # set from outside by torch's own protocol, untyped; 1 skips the update
+        vars(self.optimizer)["found_inf"] = bad  # an attribute that no class of torch declares, and fused optimisers look for
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.update()

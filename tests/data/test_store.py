@@ -123,9 +123,10 @@ def test_an_array_that_was_cut_off_is_named(store, kept_bytes):
 
 
 def test_a_damaged_description_or_a_missing_folder_is_named(store):
-    (store.path / "meta.json").write_text('{"langua')
-    with pytest.raises(DataError, match=r"here is damaged \(meta\.json"):
-        Store(store.path, (PLAIN, PLAIN))
+    for content in ('{"langua', "[]", "{}"):
+        (store.path / "meta.json").write_text(content)
+        with pytest.raises(DataError, match=r"here is damaged \(meta\.json"):
+            Store(store.path, (PLAIN, PLAIN))
     shutil.rmtree(store.path)
     with pytest.raises(DataError, match=r"here is damaged \(meta\.json"):
         Store(store.path, (PLAIN, PLAIN))
