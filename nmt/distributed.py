@@ -94,9 +94,8 @@ def sum_in_place(tensors: Sequence[Tensor]) -> None:
     """
     if world_size() == 1:
         return
-    together = torch.cat(
-        [tensor.reshape(-1) for tensor in tensors]
-    )  # one exchange: each costs about as much as 100 kB of gradients
+    # one exchange, because each costs about as much as 100 kB of gradients
+    together = torch.cat([tensor.reshape(-1) for tensor in tensors])
     _exchange(lambda: dist.all_reduce(together))
     for tensor, part in zip(tensors, together.split([tensor.numel() for tensor in tensors]), strict=True):
         tensor.copy_(part.view_as(tensor))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,12 @@ def file_hash(path: Path) -> str:
     """SHA-256 of a file's bytes, whatever its size and time say: both can stay the same when the bytes change."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def file_hashes(paths: Mapping[str, Path]) -> dict[str, str]:
+    """:func:`file_hash` of each, side by side: hashing leaves Python free, so that two cores take half as long."""
+    with ThreadPoolExecutor() as pool:
+        return dict(zip(paths, pool.map(file_hash, paths.values()), strict=True))
 
 
 def write_bytes_atomic(path: Path, data: bytes) -> None:

@@ -197,7 +197,7 @@ class Torture:
             files = [file for file in (path.checkpoints.folder / f"step-{steps[-1]:08d}").iterdir() if file.is_file()]
         store = Path(config.data.store_dir) / str(path.status.get("data", "none"))
         if fault == "damaged store" and store.exists():
-            files = [store / "meta.json", store / "tokenizer.model"]
+            files = [file for file in sorted(store.iterdir()) if file.stat().st_size]
         if files:
             self.damage(self.numbers.choice(files))
         return self.start(config, processes)(), bool(files)

@@ -7,7 +7,6 @@ import json
 import logging
 import random
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +32,11 @@ from nmt.data.store import Store, store_exists, write_store
 from nmt.data.subwords import Sampler
 from nmt.data.tokenizer import Tokenizer, Tokenizers, learn_pieces
 from nmt.errors import ConfigError, DataError
-from nmt.files import file_hash
+from nmt.files import file_hash, file_hashes
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = 3
 """Raised whenever the same input would give another store."""
 
 MAX_TRAINING_LINES = 1_000_000
@@ -216,8 +215,7 @@ def input_hashes(data: DataConfig, corpus: Corpus | None = None) -> dict[str, st
         paths = {
             name: local_file(path) for name, path in named.items() if path and (path == STANDARD_INPUT or Path(path).exists())
         }
-    with ThreadPoolExecutor() as pool:  # hashing leaves Python free: two cores take half as long
-        return dict(zip(paths, pool.map(file_hash, paths.values()), strict=True))
+    return file_hashes(paths)
 
 
 def _pairs_hash(pairs: Pairs) -> str:

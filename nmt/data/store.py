@@ -4,7 +4,7 @@ A store is a folder named by the hash of all that it depends on. ``SPLIT.SIDE.id
 other, ``SPLIT.SIDE.offsets.npy`` where each line begins. All splits but ``train`` keep their raw text in ``SPLIT.SIDE.txt``. There
 ``train`` has its text, normalised, if its pieces are drawn anew while it is learned from; ``train.SIDE.places.npy`` says where lines begin.
 ``SPLIT.links.txt`` holds gold alignments. A tag stands before its sources as their first word, in all of these. ``meta.json`` is written
-last, with a hash of itself, and makes the folder a store.
+last, with the hashes of all other files and of itself, and makes the folder a store.
 """
 
 from __future__ import annotations
@@ -33,11 +33,13 @@ from nmt.data.parallel import ordered_map
 from nmt.data.plan import SLICE, Lengths
 from nmt.data.tokenizer import Encoder, Tokenizer, Tokenizers
 from nmt.errors import DataError
-from nmt.files import read_written_lines, sync, write_json_atomic, write_lines_atomic
+from nmt.files import file_hashes, read_written_lines, sync, write_json_atomic, write_lines_atomic
 
 log = logging.getLogger(__name__)
 
 META = "meta.json"
+
+OTHER_BYTES = "it does not have the hash it was written with"
 
 SIDES = ("source", "target")
 
@@ -127,7 +129,7 @@ class Store:
     """A store that is there.
 
     Raises:
-        DataError: the folder is no store, or its tokenizer is not the one that its ids were made with.
+        DataError: the folder is no store, or a file of it does not have the bytes that were written.
     """
 
     def __init__(self, path: Path, normalizers: Normalizers) -> None:
@@ -137,11 +139,15 @@ class Store:
         except (OSError, ValueError) as error:
             raise _damaged(path, f"{META}: {error}") from None
         if not isinstance(self.meta, dict) or self.meta.pop("sha256", None) != _digest(self.meta):
-            raise _damaged(path, f"{META}: it does not have the hash it was written with")
+            raise _damaged(path, f"{META}: {OTHER_BYTES}")
+        written: dict[str, str] = self.meta["files"]
+        try:
+            found = file_hashes({name: path / name for name in written})
+        except OSError as error:
+            raise _damaged(path, str(error)) from None
+        if changed := [name for name in written if written[name] != found[name]]:
+            raise _damaged(path, f"{changed[0]}: {OTHER_BYTES}")
         self.tokenizers = Tokenizers.load(path, normalizers)
-        for side, digest in self.meta["tokenizer_sha256"].items():
-            if getattr(self.tokenizers, side).sha256 != digest:
-                raise _damaged(path, f"the tokenizer of the {side} is not the one that was learned")
 
     def split(self, name: str) -> Split:
         return Split(self.path, name)
@@ -177,8 +183,8 @@ def write_store(
                 sizes[name] = _write_held_out(aside, name, whole(text), tokenizers)
         check_input()
         tokenizers.save(aside)
-        digests = {side: getattr(tokenizers, side).sha256 for side in SIDES}
-        description = {**meta, "splits": sizes, "tokenizer_sha256": digests}
+        files = file_hashes({file.name: file for file in sorted(aside.iterdir())})
+        description = {**meta, "splits": sizes, "files": files}
         write_json_atomic(aside / META, {**description, "sha256": _digest(description)})
         for file in (*aside.iterdir(), aside):
             sync(file)

@@ -29,8 +29,12 @@ class MinLength(Constraint):
 
     num_pieces: int
 
+    def forbids_end(self, ids: Int[Tensor, "B K T"]) -> bool:
+        """Whether none of the hypotheses ``ids`` may end."""
+        return ids.shape[2] - 1 < self.num_pieces
+
     def forbid(self, forbidden: Bool[Tensor, "B K V"], ids: Int[Tensor, "B K T"], sentences: Int[Tensor, " B"]) -> None:
-        if ids.shape[2] - 1 < self.num_pieces:
+        if self.forbids_end(ids):
             forbidden[..., EOS] = True
 
 

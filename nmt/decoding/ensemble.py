@@ -72,7 +72,7 @@ class Ensemble(Predictor):
         """log(mean of probabilities), in float32 at least."""
         parts = zip(self._models(), hidden.split(self.widths, dim=-1), strict=True)
         logits = (model.output(part) for model, part in parts)
-        log_probs = (each.to(torch.promote_types(each.dtype, torch.float32)).log_softmax(-1) for each in logits)
+        log_probs = (each.log_softmax(-1) for each in logits)
         return reduce(torch.logaddexp, log_probs) - math.log(len(self.models))
 
     def _models(self) -> list[Seq2Seq]:

@@ -93,5 +93,4 @@ class Scorer:
 
     def _log_probs(self, hidden: Float[Tensor, "C D"], pieces: Tensor) -> Float[Tensor, " C"]:
         logits = self.model.output(hidden)
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         return (logits.gather(1, pieces) - logits.logsumexp(1, keepdim=True)).squeeze(1)

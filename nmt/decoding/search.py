@@ -56,9 +56,8 @@ def search(
     results: dict[int, list[Hypothesis]] = {}
     while True:
         output = model.step(hypotheses.ids[:, :, -1].flatten(), state, memory, with_attention=config.coverage_penalty > 0)
-        logits = model.output(output.hidden)
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        rows = hypotheses.extend(logits.unflatten(0, (-1, width)), output.attention)
+        logits = model.output(output.hidden).unflatten(0, (-1, width))
+        rows = hypotheses.extend(logits, output.attention)
         undecided = hypotheses.undecided()
         staying = undecided.nonzero().squeeze(1)  # (B2,); waits for the device
         if len(staying) < len(undecided):

@@ -74,7 +74,7 @@ class Predictor(nn.Module, ABC):
 
     @abstractmethod
     def output(self, hidden: Float[Tensor, "... D"]) -> Float[Tensor, "... V"]:
-        """Logits of hidden states."""
+        """Logits of hidden states, float32 at least."""
 
 
 class Seq2Seq(Predictor):

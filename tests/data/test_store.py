@@ -73,7 +73,6 @@ def test_large_vocabularies_have_wide_ids(tmp_path):
     large = SimpleNamespace(
         vocab_size=70_001,
         model=b"",
-        sha256="",
         cuts_words_alone=False,
         encode=lambda lines: rows,
         save=lambda path: path.write_bytes(b""),
@@ -140,6 +139,22 @@ def test_a_flipped_byte_of_the_description_is_named(store):
         path.write_bytes(content[:i] + bytes([content[i] ^ 1 << i % 8]) + content[i + 1 :])
         with pytest.raises(DataError, match=r"here is damaged \(meta\.json"):
             Store(store.path, (PLAIN, PLAIN))
+
+
+def test_a_flipped_bit_of_any_file_is_named(store):
+    files = [file for file in sorted(store.path.iterdir()) if file.name != "meta.json"]
+    assert {file.suffix for file in files} == {".npy", ".txt", ".model"}
+    for file in files:
+        content = file.read_bytes()
+        for i in {0, len(content) // 2, len(content) - 1}:
+            file.write_bytes(content[:i] + bytes([content[i] ^ 1 << i % 8]) + content[i + 1 :])
+            with pytest.raises(DataError, match=rf"here is damaged \({file.name}: it does not have the hash"):
+                Store(store.path, (PLAIN, PLAIN))
+        file.unlink()
+        with pytest.raises(DataError, match=rf"here is damaged \(.*{file.name}'\)"):
+            Store(store.path, (PLAIN, PLAIN))
+        file.write_bytes(content)
+    Store(store.path, (PLAIN, PLAIN))
 
 
 def test_a_tag_is_the_first_word_of_its_sources(tmp_path, tokenizer):

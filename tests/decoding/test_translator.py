@@ -14,6 +14,7 @@ from nmt.decoding.search import search
 from nmt.decoding.translator import Translation, Translator
 from nmt.layout import Layout
 from nmt.models import build_model
+from nmt.operand import product_type
 
 LINES = [
     "der Hund schläft",
@@ -239,7 +240,13 @@ def test_a_translation_is_one_line(translator, monkeypatch):
 def test_precision_is_resolved_and_used(translator, monkeypatch):
     types = []
     output = translator.model.output
-    monkeypatch.setattr(translator.model, "output", lambda hidden: (logits := output(hidden), types.append(logits.dtype))[0])
+
+    def recorded(hidden):
+        logits = output(hidden)
+        types.append((product_type(hidden), logits.dtype))
+        return logits
+
+    monkeypatch.setattr(translator.model, "output", recorded)
     assert Translator(
         translator.model, translator.tokenizers, translator.search, translator.device, Precision.auto
     ).precision in (
@@ -249,5 +256,5 @@ def test_precision_is_resolved_and_used(translator, monkeypatch):
     exact = translator.translate(["Hund"])[0]
     translator.precision = Precision.bf16
     rounded = translator.translate(["Hund"])[0]
-    assert set(types) == {torch.float32, torch.bfloat16}
+    assert set(types) == {(torch.float32, torch.float32), (torch.bfloat16, torch.float32)}
     assert exact.score != rounded.score
