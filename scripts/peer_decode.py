@@ -1,8 +1,8 @@
 """The same work as the peers' decoding benchmark, with its arguments and its line of JSON.
 
 ``PEERS=~/peers python scripts/peer_decode.py [--model rnn]``: 1,000 sentences of pieces, beam 5, batches of 64 sentences, every hypothesis
-forced to 20 pieces, fresh weights. ``$PEERS/data/m30k`` has files of pieces with blanks between them, ``train.pc.*`` for the vocabulary and
-``test2016.pc.en`` for the text.
+forced to 20 pieces, fresh weights. ``$PEERS/data/m30k`` has the vocabulary, ``vocab.joey``, and the text as pieces with
+blanks between them, ``test2016.pc.en``.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ def main() -> None:
     set_up_cpu(arguments.threads)
 
     data = Path(os.environ.get("PEERS", Path.home() / "peers")) / "data" / "m30k"
-    pieces = sorted({piece for side in ("en", "de") for piece in (data / f"train.pc.{side}").read_text().split()})
+    pieces = (
+        (data / "vocab.joey").read_text(encoding="utf-8").rstrip("\n").split("\n")
+    )  # those that do not occur too, as the others do
     ids = {piece: EOS + 1 + i for i, piece in enumerate(pieces)}
     sources = [[ids.get(piece, 1) for piece in line.split()] for line in (data / "test2016.pc.en").read_text().splitlines()]
 
