@@ -27,7 +27,11 @@ def file_hash(path: Path) -> str:
 
 
 def file_hashes(paths: Mapping[str, Path]) -> dict[str, str]:
-    """:func:`file_hash` of each, side by side: hashing leaves Python free, so that two cores take half as long."""
+    """:func:`file_hash` of each, side by side: hashing leaves Python free, so that two cores take half as long.
+
+    Raises:
+        OSError: one cannot be read.
+    """
     with ThreadPoolExecutor() as pool:
         return dict(zip(paths, pool.map(file_hash, paths.values()), strict=True))
 

@@ -37,9 +37,8 @@ def main() -> None:
     set_up_cpu(arguments.threads)
 
     data = Path(os.environ.get("PEERS", Path.home() / "peers")) / "data" / "m30k"
-    pieces = (
-        (data / "vocab.joey").read_text(encoding="utf-8").rstrip("\n").split("\n")
-    )  # those that do not occur too, as the others do
+    # with the pieces that never occur, as the others: the number of columns decides how fast the output layer is
+    pieces = (data / "vocab.joey").read_text(encoding="utf-8").rstrip("\n").split("\n")
     ids = {piece: EOS + 1 + i for i, piece in enumerate(pieces)}
     sources = [[ids.get(piece, 1) for piece in line.split()] for line in (data / "test2016.pc.en").read_text().splitlines()]
 
