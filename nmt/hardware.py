@@ -61,6 +61,14 @@ def resolve_precision(precision: Precision, device: torch.device) -> Precision:
     return Precision.bf16 if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else Precision.fp32
 
 
+def onednn_multiplies_faster() -> bool:
+    """Whether this processor makes float32 products faster by oneDNN than by MKL, which torch takes, and which Intel made for its own.
+
+    On an AMD EPYC of the fourth generation by 1.1 to 1.7 times in the shapes of a beam's steps; on an Intel Xeon MKL was faster.
+    """
+    return torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available() and _cpuinfo("vendor_id") == "AuthenticAMD"
+
+
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
     """The context in which a model of this precision runs: products of 16-bit numbers where it says so, float32 weights."""
     return torch.autocast(device.type, dtype=HALVES.get(precision, torch.bfloat16), enabled=precision in HALVES)
@@ -119,13 +127,15 @@ class _FlopCounter(TorchDispatchMode):
             self.flops += flop_registry[operator](*args, **{**(kwargs or {}), "out_val": result})
         elif operator == torch.ops.aten._int_mm:
             self.flops += 2 * args[0].numel() * args[1].shape[1]
+        elif func._schema.name == "mkldnn::_linear_pointwise":
+            self.flops += 2 * args[0].numel() * args[1].shape[0]
         return result
 
 
 def describe(device: torch.device) -> dict[str, Any]:
     """The hardware, for ``status.json`` and tables of results."""
     description: dict[str, Any] = {
-        "processor": _processor_name(),
+        "processor": _cpuinfo("model name") or platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
         "processes": distributed.world_size(),
         "threads": torch.get_num_threads(),
@@ -137,9 +147,10 @@ def describe(device: torch.device) -> dict[str, Any]:
     return description
 
 
-def _processor_name() -> str:
+def _cpuinfo(key: str) -> str | None:
+    """What Linux says of the first processor."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
-            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+            return next(line.split(":", 1)[1].strip() for line in file if line.startswith(key))
     except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+        return None

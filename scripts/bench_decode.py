@@ -32,9 +32,10 @@ from nmt.config import MetricName
 from nmt.conversion import to_dict
 from nmt.data.prepare import prepare
 from nmt.data.tokenizer import EOS
+from nmt.decoding.frozen import frozen
 from nmt.decoding.translator import Translator
 from nmt.evaluation.metrics import score
-from nmt.hardware import count_flops, describe, matmul_peak, resolve_device, set_up_cpu
+from nmt.hardware import count_flops, describe, matmul_peak, resolve_device, resolve_precision, set_up_cpu
 from nmt.models import build_model
 
 
@@ -56,7 +57,8 @@ def main() -> None:
         torch.manual_seed(config.seed)
         device = resolve_device(config.device)
         model = build_model(config.model, store.tokenizers.vocab_sizes).to(device)
-        translator = Translator(model, store.tokenizers, config.search, device, config.precision)
+        precision = resolve_precision(config.precision, device)
+        translator = Translator(frozen(model, precision), store.tokenizers, config.search, device, precision)
         sources = store.split("test").source_lines
     ids = [row for row in translator.tokenizers.source.encode(sources) if row]
     result: dict[str, Any] = {"work": " ".join(overrides), **measure(translator, ids, arguments.forced)}

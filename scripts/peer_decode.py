@@ -19,8 +19,9 @@ from bench_decode import measure
 from nmt.allocator import keep_freed_memory
 from nmt.config import Device, LuongConfig, ModelConfig, Precision, SearchConfig, TransformerConfig
 from nmt.data.tokenizer import EOS, Tokenizers
+from nmt.decoding.frozen import frozen
 from nmt.decoding.translator import Translator
-from nmt.hardware import resolve_device, set_up_cpu
+from nmt.hardware import resolve_device, resolve_precision, set_up_cpu
 from nmt.models import build_model
 
 MODELS: dict[str, ModelConfig] = {"transformer": TransformerConfig(), "rnn": LuongConfig(embedding_dim=512, hidden_dim=512)}
@@ -47,9 +48,9 @@ def main() -> None:
     model = build_model(MODELS[arguments.model], (EOS + 1 + len(ids), EOS + 1 + len(ids)))
     search = SearchConfig(beam_size=arguments.beam, max_sentences=arguments.batch)
     no_tokenizers = cast(Tokenizers, None)  # ids come in and go out
-    result: dict[str, Any] = measure(
-        Translator(model, no_tokenizers, search, device, Precision[arguments.precision]), sources, arguments.length
-    )
+    precision = resolve_precision(Precision[arguments.precision], device)
+    translator = Translator(frozen(model, precision), no_tokenizers, search, device, precision)
+    result: dict[str, Any] = measure(translator, sources, arguments.length)
     print(
         json.dumps(
             {

@@ -9,7 +9,7 @@ import torch
 from nmt.config import Precision
 from nmt.errors import ConfigError
 from nmt.hardware import count_flops, matmul_peak, resolve_precision
-from nmt.models.quantized import Int8Linear
+from nmt.models.linear import Int8Linear, OneDnnLinear
 
 
 @pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad, torch.enable_grad])
@@ -27,8 +27,9 @@ def test_products_of_the_gradient_are_counted():
     assert count_flops(lambda: linear(states).sum().backward()) == 3 * 2 * 4 * 3 * 5
 
 
-def test_products_of_integers_are_counted():
-    layer = Int8Linear(torch.nn.Linear(3, 5))
+@pytest.mark.parametrize("kind", [Int8Linear, OneDnnLinear])
+def test_products_of_frozen_layers_are_counted(kind):
+    layer = kind(torch.nn.Linear(3, 5))
     assert count_flops(lambda: layer(torch.rand(2, 4, 3))) == 2 * 2 * 4 * 3 * 5
 
 

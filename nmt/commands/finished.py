@@ -13,6 +13,7 @@ from nmt.commands.options import RunCommand, SearchCommand, SearchOverrides
 from nmt.config import Config, Precision, SearchConfig
 from nmt.data.tokenizer import Tokenizers
 from nmt.decoding.ensemble import Ensemble
+from nmt.decoding.frozen import frozen
 from nmt.decoding.translator import Translator
 from nmt.errors import ConfigError
 from nmt.hardware import resolve_device, resolve_precision, set_up_cpu
@@ -38,7 +39,8 @@ class FinishedRun:
         return Ensemble([self.model, *self.others]) if self.others else self.model
 
     def translator(self, search: SearchConfig, seed: int) -> Translator:
-        return Translator(self.predictor, self.tokenizers, search, self.device, self.precision, seed)
+        model = frozen(self.predictor, self.precision)
+        return Translator(model, self.tokenizers, search, self.device, self.precision, seed)
 
 
 def load_finished(command: RunCommand, ensemble: Sequence[str] = ()) -> FinishedRun:

@@ -20,7 +20,6 @@ from nmt.decoding.search import search
 from nmt.hardware import autocast, resolve_precision
 from nmt.layout import Layout
 from nmt.models.interface import Predictor
-from nmt.models.quantized import quantized
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +64,7 @@ LONG_LINES = {
 
 
 class Translator:
-    """A model ready to translate text; ``model`` is on ``device``, and with ``precision`` int8 a copy of the given one.
+    """A model ready to translate text; ``model`` is on ``device``. One that is not trained any more translates faster ``frozen``.
 
     Samples depend on ``seed``, on the number of their line, and on nothing else. Several processes share the sentences and have all the
     translations; each must ask for the same.
@@ -80,9 +79,8 @@ class Translator:
         precision: Precision,
         seed: int = 1,
     ) -> None:
-        self.tokenizers, self.search, self.device, self.seed = tokenizers, search, device, seed
+        self.model, self.tokenizers, self.search, self.device, self.seed = model, tokenizers, search, device, seed
         self.precision = resolve_precision(precision, device)
-        self.model = quantized(model) if self.precision is Precision.int8 else model
 
     def translate(self, lines: Sequence[str]) -> list[Translation]:
         """The best translation of each line, in their order; of a line without words the empty one, with a score of 0.

@@ -15,7 +15,7 @@ from nmt.config import RecurrentConfig, Score
 from nmt.layout import Layout
 from nmt.models.interface import Memory
 from nmt.models.layers import init_matrix, init_recurrent
-from nmt.models.quantized import Int8Linear
+from nmt.models.linear import FrozenLinear
 from nmt.operand import Operand, Product, product_type
 
 
@@ -41,7 +41,7 @@ def weight_operand(weight: Float[Tensor, "*B M K"]) -> Operand:
 
 def layer_operand(layer: nn.Module) -> Product:
     """A linear layer without bias for the steps of a decoder."""
-    return layer if isinstance(layer, Int8Linear) else weight_operand(cast(nn.Linear, layer).weight)
+    return layer if isinstance(layer, FrozenLinear) else weight_operand(cast(nn.Linear, layer).weight)
 
 
 def lstm_cell(

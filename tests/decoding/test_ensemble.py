@@ -7,11 +7,12 @@ import torch
 from plain_search import ROWS, batch, forced_attention, plain_beam, rescored, run, same, settings
 
 from nmt.attention.capture import capture
+from nmt.config import Precision
 from nmt.data.tokenizer import BOS
 from nmt.decoding.ensemble import Ensemble
+from nmt.decoding.frozen import frozen
 from nmt.decoding.search import search
 from nmt.models import build_model
-from nmt.models.quantized import quantized
 
 VOCAB_SIZE = 13
 
@@ -95,6 +96,6 @@ def test_one_model_many_times_is_that_model(family):
 
 
 def test_models_of_eight_bits(family):
-    ensemble = quantized(Ensemble([model.float() for model in family]))
+    ensemble = frozen(Ensemble([model.float() for model in family]), Precision.int8)
     found = run(ensemble, ROWS, settings())
     assert [ids for ids, _ in found[0]] == [ids for ids, _ in run(ensemble, ROWS[:1], settings())[0]]
