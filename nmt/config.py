@@ -86,12 +86,28 @@ class TokenizerKind(Enum):
 
 
 class Score(Enum):
-    """Compatibility of a query with a key, before the distribution."""
+    """Compatibility of a query with a key, before the distribution; see :mod:`nmt.attention.scores`."""
 
     additive = "additive"
-    dot = "dot"
-    general = "general"
+    normed_additive = "normed_additive"
     concat = "concat"
+    dot = "dot"
+    scaled_dot = "scaled_dot"
+    learned_scaled_dot = "learned_scaled_dot"
+    general = "general"
+    location = "location"
+
+
+class Distribution(Enum):
+    """What scores become: softmax; softmax over one position more that has no value, whose logit is learned (sink) or 0 (off_by_one); or
+    with exact zeros, alpha-entmax with an alpha of 2 (sparsemax), of 1.5 (entmax15), or learned for each head (entmax)."""
+
+    softmax = "softmax"
+    sink = "sink"
+    off_by_one = "off_by_one"
+    sparsemax = "sparsemax"
+    entmax15 = "entmax15"
+    entmax = "entmax"
 
 
 class NormPlacement(Enum):
@@ -337,10 +353,14 @@ class ModelConfig:
 
 @dataclass(kw_only=True, slots=True)
 class RecurrentAttentionConfig:
-    """``attention_dim`` is the inner width of the additive and concat scores; dot and general have none."""
+    """``attention_dim`` is the inner width of the additive scores; ``max_length`` is how many source positions the location score knows.
+    Scores are divided by ``temperature``."""
 
     score: Score = Score.additive
     attention_dim: int = 256
+    max_length: int = 200
+    distribution: Distribution = Distribution.softmax
+    temperature: float = 1.0
 
 
 @dataclass(kw_only=True, slots=True)
@@ -380,8 +400,12 @@ class StackConfig:
 
 @dataclass(kw_only=True, slots=True)
 class AttentionConfig:
-    """One place of attention in the Transformer; ``dropout`` acts on its weights."""
+    """One place of attention in the Transformer, whose scores are dot, scaled_dot or learned_scaled_dot, divided by ``temperature``;
+    ``dropout`` acts on its weights."""
 
+    score: Score = Score.scaled_dot
+    distribution: Distribution = Distribution.softmax
+    temperature: float = 1.0
     dropout: float = 0.0
 
 

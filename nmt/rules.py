@@ -13,6 +13,7 @@ from nmt.config import (
     PlateauConfig,
     Precision,
     RecurrentConfig,
+    Score,
     SearchConfig,
     SgdConfig,
     TokenizerConfig,
@@ -36,6 +37,17 @@ RANGES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
 )
 """What numbers of optimisers and schedules must be, by name."""
 
+
+_ADDITIVE = "it makes a vector for every pair of positions, in `attention_dim` times the memory of a product"
+
+REFUSED_SCORES = {
+    Score.additive: _ADDITIVE,
+    Score.normed_additive: _ADDITIVE,
+    Score.concat: _ADDITIVE,
+    Score.general: "its matrix is already in the projections of queries and keys",
+    Score.location: "it has no keys that heads could share",
+}
+"""Scores that a Transformer does not take, and why."""
 
 AUTO = "auto"
 """The value of ``train.max_tokens`` that stands for the largest safe one."""
@@ -172,6 +184,10 @@ def _validate_model(model: ModelConfig) -> None:
             )
         if model.model_dim % 2:
             raise ConfigError(f"`model.model_dim` must be even (sine and cosine positions), but is {model.model_dim}")
+        for place in ("encoder_self", "decoder_self", "decoder_cross"):
+            score = getattr(model, place).score
+            if score in REFUSED_SCORES:
+                raise ConfigError(f"`model.{place}.score={score.name}` is not for several heads: {REFUSED_SCORES[score]}")
     if isinstance(model, RecurrentConfig) and model.hidden_dim % 2:
         raise ConfigError(f"`model.hidden_dim` must be even (two directions of the encoder), but is {model.hidden_dim}")
 
@@ -210,12 +226,14 @@ def _validate_counts(counts: Mapping[str, int]) -> None:
 
 
 def _validate_sizes(values: Mapping[str, Any], path: str) -> None:
-    """Widths and counts are at least 1, dropout is a probability."""
+    """Widths, counts and lengths are at least 1, temperatures above 0, dropout is a probability."""
     for name, value in values.items():
         key = f"{path}.{name}"
         if isinstance(value, Mapping):
             _validate_sizes(value, key)
-        elif name.endswith(("_dim", "_layers", "num_heads")) and value < 1:
+        elif name.endswith(("_dim", "_layers", "num_heads", "max_length")) and value < 1:
             raise ConfigError(f"`{key}` must be at least 1, but is {value}")
+        elif name == "temperature" and value <= 0:
+            raise ConfigError(f"`{key}` must be above 0, but is {value}")
         elif name.endswith("dropout") and not 0 <= value < 1:
             raise ConfigError(f"`{key}` must be at least 0 and below 1, but is {value}")

@@ -9,9 +9,11 @@ import torch
 
 from nmt.config import (
     AdamConfig,
+    AttentionConfig,
     BahdanauConfig,
     CleaningConfig,
     Config,
+    Distribution,
     FilesDataConfig,
     LuongConfig,
     NormPlacement,
@@ -34,39 +36,53 @@ def _one_thread():
     torch.set_num_threads(1)
 
 
+LUONG_SCORES = (Score.additive, Score.dot, Score.general, Score.concat)
+
+
 def _variants():
     """Every kind of model in every wiring, with distinct widths; no dropout unless a test asks for it."""
     still = {"embedding_dropout": 0.0, "context_dropout": 0.0, "output_dropout": 0.0}
     for score in (Score.additive, Score.dot, Score.general):
         attention = RecurrentAttentionConfig(score=score, attention_dim=11)
         yield f"bahdanau-{score.name}", BahdanauConfig(embedding_dim=13, hidden_dim=14, attention=attention, **still)
-    for score, feeding, layers in itertools.product(Score, (True, False), (1, 2)):
+    luong = LuongConfig(embedding_dim=13, hidden_dim=14, **still)
+    for score, feeding, layers in itertools.product(LUONG_SCORES, (True, False), (1, 2)):
         yield (
             f"luong-{score.name}-{'feeding' if feeding else 'plain'}-{layers}",
-            LuongConfig(
-                embedding_dim=13,
-                hidden_dim=14,
+            replace(
+                luong,
                 encoder_layers=layers,
                 decoder_layers=layers,
                 input_feeding=feeding,
                 attention=RecurrentAttentionConfig(score=score, attention_dim=11),
-                **still,
             ),
         )
+    for score in [score for score in Score if score not in LUONG_SCORES]:
+        attention = RecurrentAttentionConfig(
+            score=score, attention_dim=11, max_length=4, temperature=0.7
+        )  # some sentences are longer
+        yield f"luong-{score.name}", replace(luong, attention=attention)
+    for distribution in [distribution for distribution in Distribution if distribution is not Distribution.softmax]:
+        attention = RecurrentAttentionConfig(attention_dim=11, distribution=distribution)
+        yield f"bahdanau-{distribution.name}", BahdanauConfig(embedding_dim=13, hidden_dim=14, attention=attention, **still)
+    transformer = TransformerConfig(
+        model_dim=22,
+        num_heads=2,
+        feedforward_dim=29,
+        dropout=0.0,
+        encoder=StackConfig(num_layers=2),
+        decoder=StackConfig(num_layers=3),
+    )
     for norm, tying in itertools.product(NormPlacement, Tying):
-        yield (
-            f"transformer-{norm.name}-{tying.name}",
-            TransformerConfig(
-                model_dim=22,
-                num_heads=2,
-                feedforward_dim=29,
-                norm=norm,
-                tying=tying,
-                dropout=0.0,
-                encoder=StackConfig(num_layers=2),
-                decoder=StackConfig(num_layers=3),
-            ),
-        )
+        yield f"transformer-{norm.name}-{tying.name}", replace(transformer, norm=norm, tying=tying)
+
+    def everywhere(attention):
+        return replace(transformer, encoder_self=attention, decoder_self=attention, decoder_cross=attention)
+
+    for score in (Score.dot, Score.learned_scaled_dot):
+        yield f"transformer-{score.name}", everywhere(AttentionConfig(score=score, temperature=0.7))
+    for distribution in [distribution for distribution in Distribution if distribution is not Distribution.softmax]:
+        yield f"transformer-{distribution.name}", everywhere(AttentionConfig(distribution=distribution))
 
 
 VARIANTS = dict(_variants())

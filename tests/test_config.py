@@ -10,6 +10,8 @@ from nmt.config import (
     AdafactorConfig,
     AdamConfig,
     AnnealingConfig,
+    AttentionConfig,
+    BahdanauConfig,
     BuiltinDataConfig,
     Config,
     EvaluationConfig,
@@ -121,6 +123,18 @@ def test_what_is_no_time(value):
         ({"search": SearchConfig(num_best=6)}, r"`search.num_best` must be at most `search.beam_size` \(5\), but is 6"),
         ({"search": SearchConfig(max_source_length=0)}, "`search.max_source_length` must be at least 1, but is 0"),
         ({"search": SearchConfig(coverage_penalty=-0.1)}, "`search.coverage_penalty` must be at least 0, but is -0.1"),
+        (
+            {"model": TransformerConfig(decoder_cross=AttentionConfig(score=Score.location))},
+            "`model.decoder_cross.score=location` is not for several heads: it has no keys that heads could share",
+        ),
+        (
+            {"model": TransformerConfig(encoder_self=AttentionConfig(temperature=0.0))},
+            "`model.encoder_self.temperature` must be above 0, but is 0.0",
+        ),
+        (
+            {"model": BahdanauConfig(attention=RecurrentAttentionConfig(max_length=0))},
+            "`model.attention.max_length` must be at least 1, but is 0",
+        ),
         ({"search": SearchConfig(min_length=-1)}, "`search.min_length` must be at least 0, but is -1"),
         ({"search": SearchConfig(no_repeat_ngram=-1)}, "`search.no_repeat_ngram` must be at least 0, but is -1"),
         ({"search": SearchConfig(sample=True, top_k=-1)}, "`search.top_k` must be at least 0, but is -1"),

@@ -12,7 +12,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from nmt.attention.scores import at_least_float32, masked_softmax
+from nmt.attention.distributions import SOFTMAX, Distribution, Softmax
+from nmt.attention.scores import at_least_float32
 from nmt.dropout import dropout
 from nmt.layout import Layout
 
@@ -48,15 +49,18 @@ def attend(
     key_layout: Layout,
     *,
     causal: bool,
+    distribution: Distribution = SOFTMAX,
     dropout_prob: float = 0.0,
 ) -> Float[Tensor, "... h d"]:
     """softmax(q k^T / sqrt(d)) v of every sentence and head (Vaswani et al. 2017, eq. 1), in the layout of the queries.
 
-    ``causal`` lets position t see positions up to t (queries and keys are then the same sentences). Rows of padding hold finite
-    numbers without meaning.
+    Another distribution than softmax makes its weights explicitly. ``causal`` lets position t see positions up to t (queries and keys
+    are then the same sentences). Rows of padding hold finite numbers without meaning.
     """
     packed = query_layout.packed and key_layout.packed
-    kernel = choose_kernel(query.device.type, query.dtype, query.shape[-1], packed=packed, dropout_prob=dropout_prob)
+    kernel = Kernel.plain
+    if isinstance(distribution, Softmax):
+        kernel = choose_kernel(query.device.type, query.dtype, query.shape[-1], packed=packed, dropout_prob=dropout_prob)
     if kernel is Kernel.varlen:
         return _attend_varlen(query, key, value, query_layout, key_layout, causal=causal)
     queries, keys, values = (
@@ -67,7 +71,7 @@ def attend(
     if kernel is Kernel.fused:
         context = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, dropout_p=dropout_prob)
     else:
-        context = plain_context(attention_weights(queries, keys, mask), values, dropout_prob)
+        context = plain_context(attention_weights(queries, keys, mask, distribution), values, dropout_prob)
     return query_layout.unpad(context.transpose(1, 2))
 
 
@@ -81,12 +85,16 @@ def attention_mask(query_layout: Layout, key_layout: Layout, *, causal: bool) ->
 
 
 def attention_weights(
-    queries: Float[Tensor, "B h T d"], keys: Float[Tensor, "B h S d"], mask: Bool[Tensor, "B 1 Q S"] | None
+    queries: Float[Tensor, "B h T d"],
+    keys: Float[Tensor, "B h S d"],
+    mask: Bool[Tensor, "B 1 Q S"] | None,
+    distribution: Distribution = SOFTMAX,
 ) -> Float[Tensor, "B h T S"]:
-    """softmax(q k^T / sqrt(d)) where the mask allows, in float32 whatever autocast does."""
+    """The distribution of q k^T / sqrt(d) where the mask allows, in float32 whatever autocast does."""
     with torch.autocast(queries.device.type, enabled=False):
         scaled = at_least_float32(queries) * queries.shape[-1] ** -0.5
-        return masked_softmax(scaled @ at_least_float32(keys).mT, mask)
+        weights: Tensor = distribution(scaled @ at_least_float32(keys).mT, mask)
+        return weights
 
 
 def plain_context(

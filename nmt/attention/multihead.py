@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -10,21 +11,44 @@ from torch import Tensor, nn
 from torch.autograd.profiler import record_function
 
 from nmt.attention.capture import Attention
+from nmt.attention.distributions import SOFTMAX, Distribution
 from nmt.attention.kernels import attend, attention_mask, attention_weights, plain_context
 from nmt.layout import Layout
 
 
 class MultiHeadAttention(Attention):
-    """What both kinds share: heads, dropout on the weights while training, the output projection, and recording."""
+    """What both kinds share: heads, dropout on the weights while training, the output projection, and recording.
 
-    def __init__(self, model_dim: int, num_heads: int, dropout_prob: float) -> None:
+    Scores are ``gain`` q . k / sqrt(d), with ``learn_gain`` times a parameter of each head that begins as 1.
+    """
+
+    def __init__(
+        self,
+        model_dim: int,
+        num_heads: int,
+        dropout_prob: float,
+        *,
+        gain: float = 1.0,
+        learn_gain: bool = False,
+        distribution: Distribution = SOFTMAX,
+    ) -> None:
         super().__init__()
         self.num_heads = num_heads
         self.dropout_prob = dropout_prob
+        self.gain = gain
+        self.learned_gain = nn.Parameter(torch.ones(num_heads, 1)) if learn_gain else None
+        self.distribution = distribution
         self.output = nn.Linear(model_dim, model_dim)
 
     def _heads(self, projected: Float[Tensor, "... D"]) -> Float[Tensor, "... h d"]:
         return projected.view(*projected.shape[:-1], self.num_heads, -1)
+
+    def _queries(self, projected: Float[Tensor, "... D"]) -> Float[Tensor, "... h d"]:
+        """With the gain, which every kernel so heeds."""
+        queries = self._heads(projected)
+        if self.learned_gain is not None:
+            queries = queries * self.learned_gain.to(queries.dtype)
+        return queries if self.gain == 1 else queries * self.gain
 
     def _attend(
         self, query: Tensor, key: Tensor, value: Tensor, query_layout: Layout, key_layout: Layout, *, causal: bool
@@ -35,12 +59,21 @@ class MultiHeadAttention(Attention):
                 layout.pad(rows).transpose(1, 2)  # (B, h, L, d)
                 for rows, layout in ((query, query_layout), (key, key_layout), (value, key_layout))
             )
-            weights = attention_weights(queries, keys, attention_mask(query_layout, key_layout, causal=causal))
+            weights = attention_weights(queries, keys, attention_mask(query_layout, key_layout, causal=causal), self.distribution)
             self.record(weights, values, self.output.weight.T.unflatten(0, (self.num_heads, -1)))
             context = query_layout.unpad(plain_context(weights, values, dropout_prob).transpose(1, 2))
         else:
             with record_function("attention"):
-                context = attend(query, key, value, query_layout, key_layout, causal=causal, dropout_prob=dropout_prob)
+                context = attend(
+                    query,
+                    key,
+                    value,
+                    query_layout,
+                    key_layout,
+                    causal=causal,
+                    distribution=self.distribution,
+                    dropout_prob=dropout_prob,
+                )
         output: Tensor = self.output(context.flatten(-2))
         return output
 
@@ -80,26 +113,30 @@ class KeyValueCache:
         return KeyValueCache(self.keys.index_select(0, sentences), self.values.index_select(0, sentences), self.length)
 
     def attend(
-        self, query: Float[Tensor, "R h d"], mask: Bool[Tensor, "B Q C2"] | None
+        self, query: Float[Tensor, "R h d"], mask: Bool[Tensor, "B Q C2"] | None, distribution: Distribution
     ) -> tuple[Float[Tensor, "R D"], Float[Tensor, "B h W C2"]]:
         """Contexts of the W rows of each sentence over what the mask allows, and the weights; Q is W, or 1 for all rows alike."""
         queries = query.unflatten(0, (len(self.keys), -1)).transpose(1, 2)  # (B, h, W, d)
         keys, values = self.keys[..., : self.length].mT, self.values[:, :, : self.length]
-        weights = attention_weights(queries, keys, None if mask is None else mask.unsqueeze(1))
+        weights = attention_weights(queries, keys, None if mask is None else mask.unsqueeze(1), distribution)
         return plain_context(weights, values).transpose(1, 2).flatten(2).flatten(0, 1), weights
 
 
 class SelfAttention(MultiHeadAttention):
     """Every position of a sentence attends to the others, or with ``causal`` to those before it and itself."""
 
-    def __init__(self, model_dim: int, num_heads: int, dropout_prob: float, *, causal: bool) -> None:
-        super().__init__(model_dim, num_heads, dropout_prob)
+    def __init__(self, model_dim: int, num_heads: int, dropout_prob: float, *, causal: bool, **options: Any) -> None:
+        super().__init__(model_dim, num_heads, dropout_prob, **options)
         self.causal = causal
         self.query_key_value = nn.Linear(model_dim, 3 * model_dim)
 
     def forward(self, states: Float[Tensor, "... D"], layout: Layout) -> Float[Tensor, "... D"]:
-        query, key, value = (self._heads(part) for part in self.query_key_value(states).chunk(3, dim=-1))
+        query, key, value = self._project(states)
         return self._attend(query, key, value, layout, layout, causal=self.causal)
+
+    def _project(self, states: Float[Tensor, "... D"]) -> tuple[Tensor, Tensor, Tensor]:
+        query, key, value = self.query_key_value(states).chunk(3, dim=-1)
+        return self._queries(query), self._heads(key), self._heads(value)
 
     def init_cache(self, num_sentences: int, width: int, like: Tensor, capacity: int = 32) -> KeyValueCache:
         """An empty cache for ``capacity`` positions, on the device of ``like``, a tensor of the type that this module computes in."""
@@ -112,9 +149,9 @@ class SelfAttention(MultiHeadAttention):
         self, states: Float[Tensor, "R D"], cache: KeyValueCache, mask: Bool[Tensor, "B W C"] | None = None
     ) -> Float[Tensor, "R D"]:
         """The newest position of R = B * W rows, which the cache takes in, over the slots where the mask allows."""
-        query, key, value = (self._heads(part) for part in self.query_key_value(states).chunk(3, dim=-1))
+        query, key, value = self._project(states)
         cache.append(key, value)
-        context, _ = cache.attend(query, mask)
+        context, _ = cache.attend(query, mask, self.distribution)
         output: Tensor = self.output(context)
         return output
 
@@ -122,8 +159,8 @@ class SelfAttention(MultiHeadAttention):
 class CrossAttention(MultiHeadAttention):
     """Target positions attend to the memory, whose keys and values are made once a sentence."""
 
-    def __init__(self, model_dim: int, num_heads: int, dropout_prob: float) -> None:
-        super().__init__(model_dim, num_heads, dropout_prob)
+    def __init__(self, model_dim: int, num_heads: int, dropout_prob: float, **options: Any) -> None:
+        super().__init__(model_dim, num_heads, dropout_prob, **options)
         self.query = nn.Linear(model_dim, model_dim)
         self.key_value = nn.Linear(model_dim, 2 * model_dim)
 
@@ -135,12 +172,12 @@ class CrossAttention(MultiHeadAttention):
     def forward(
         self, states: Float[Tensor, "... D"], layout: Layout, key: Tensor, value: Tensor, memory_layout: Layout
     ) -> Float[Tensor, "... D"]:
-        return self._attend(self._heads(self.query(states)), key, value, layout, memory_layout, causal=False)
+        return self._attend(self._queries(self.query(states)), key, value, layout, memory_layout, causal=False)
 
     def step(
         self, states: Float[Tensor, "R D"], memory: KeyValueCache, mask: Bool[Tensor, "B S"]
     ) -> tuple[Float[Tensor, "R D"], Float[Tensor, "B h W S"]]:
         """One position of R = B * W rows, and its weights: the W rows of a sentence read the same keys, without copies of them."""
-        context, weights = memory.attend(self._heads(self.query(states)), mask.unsqueeze(1))
+        context, weights = memory.attend(self._queries(self.query(states)), mask.unsqueeze(1), self.distribution)
         output: Tensor = self.output(context)
         return output, weights

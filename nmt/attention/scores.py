@@ -1,4 +1,4 @@
-"""Compatibility of queries with keys, the distribution over a sentence, and the two together: attention with one head.
+"""Compatibility of queries with keys, and with a distribution and the values: attention with one head.
 
 Written for any number Q of queries a sentence: the rows of a beam, all target positions at once, or one. Scores and their softmax
 are float32 at least, whatever autocast makes of the products around them.
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.profiler import record_function
 
 from nmt.attention.capture import Attention
+from nmt.attention.distributions import SOFTMAX, Distribution
 from nmt.operand import Operand
 
 
@@ -35,6 +36,24 @@ class AdditiveScore(nn.Module):
     def forward(self, query: Float[Tensor, "B Q D"], keys: Operand) -> Float[Tensor, "B Q S"]:
         inner = self.query(query).unsqueeze(2) + keys.matrix.unsqueeze(1)  # (B, Q, S, A)
         return torch.tanh(inner) @ self.v  # (B, Q, S)
+
+
+class NormedAdditiveScore(AdditiveScore):
+    """g v / |v| . tanh(W q + U k + b): the additive score with its last vector normalised (Salimans and Kingma 2016), as "normed Bahdanau"
+    of TensorFlow's NMT tutorial. g begins as 1 / sqrt(A), b as 0."""
+
+    def __init__(self, query_dim: int, value_dim: int, attention_dim: int) -> None:
+        super().__init__(query_dim, value_dim, attention_dim)
+        self.gain = nn.Parameter(torch.tensor(attention_dim**-0.5))
+        self.bias = nn.Parameter(torch.zeros(attention_dim))
+
+    def project(self, values: Float[Tensor, "B S H"]) -> Float[Tensor, "B S A"]:
+        """U k + b."""
+        return super().project(values) + self.bias
+
+    def forward(self, query: Float[Tensor, "B Q D"], keys: Operand) -> Float[Tensor, "B Q S"]:
+        gain: Tensor = self.gain / self.v.norm()
+        return super().forward(query, keys) * gain
 
 
 class GeneralScore(nn.Module):
@@ -62,11 +81,40 @@ class DotScore(nn.Module):
         return keys(query)
 
 
-def masked_softmax(scores: Float[Tensor, "... S"], mask: Bool[Tensor, "... S"] | None) -> Float[Tensor, "... S"]:
-    """Softmax over the positions where ``mask`` is True; exactly zero elsewhere. Every row must have a True."""
-    if mask is not None:
-        scores = scores.masked_fill(~mask, -torch.inf)
-    return scores.softmax(-1)
+class ScaledDotScore(DotScore):
+    """g (q . k): g is 1 / sqrt(D) (Vaswani et al. 2017, eq. 1), or a parameter that begins there."""
+
+    def __init__(self, query_dim: int, *, learned: bool) -> None:
+        super().__init__()
+        scale = torch.tensor(query_dim**-0.5)
+        self.scale: Tensor
+        if learned:
+            self.scale = nn.Parameter(scale)
+        else:
+            self.register_buffer("scale", scale, persistent=False)
+
+    def forward(self, query: Float[Tensor, "B Q D"], keys: Operand) -> Float[Tensor, "B Q S"]:
+        return super().forward(query * self.scale, keys)
+
+
+class LocationScore(nn.Module):
+    """W q, a score for each position whatever stands there: Luong et al. 2015, eq. 9. Positions from ``max_length`` on get none."""
+
+    def __init__(self, query_dim: int, max_length: int) -> None:
+        super().__init__()
+        self.positions = nn.Linear(query_dim, max_length, bias=False)
+
+    def project(self, values: Float[Tensor, "B S H"]) -> Float[Tensor, "B S H"]:
+        """No more than their number is used."""
+        return at_least_float32(values)
+
+    def forward(self, query: Float[Tensor, "B Q D"], keys: Operand) -> Float[Tensor, "B Q S"]:
+        length = keys.matrix.shape[1]
+        scores = self.positions(query)[..., :length]
+        return nn.functional.pad(scores, (0, length - scores.shape[-1]), value=-torch.inf)
+
+
+RecurrentScore = AdditiveScore | GeneralScore | DotScore | LocationScore
 
 
 def at_least_float32(tensor: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
@@ -75,11 +123,13 @@ def at_least_float32(tensor: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
 
 
 class RecurrentAttention(Attention):
-    """The attention of a recurrent decoder: a score, a softmax over the source sentence, and the mean of the values under it."""
+    """The attention of a recurrent decoder: a score over a temperature, a distribution, and the mean of the values under it."""
 
-    def __init__(self, score: AdditiveScore | GeneralScore | DotScore) -> None:
+    def __init__(self, score: RecurrentScore, distribution: Distribution = SOFTMAX, temperature: float = 1.0) -> None:
         super().__init__()
         self.score = score
+        self.distribution = distribution
+        self.temperature = temperature
 
     def forward(
         self, query: Float[Tensor, "B Q D"], keys: Operand, values: Operand, mask: Bool[Tensor, "B S"]
@@ -89,5 +139,8 @@ class RecurrentAttention(Attention):
         Recording is left to the decoder, which alone knows when a sentence is complete.
         """
         with record_function("attention"), torch.autocast(query.device.type, enabled=False):
-            weights = masked_softmax(self.score(query.to(keys.matrix.dtype), keys), mask[:, None])
+            scores = self.score(query.to(keys.matrix.dtype), keys)
+            if self.temperature != 1:
+                scores = scores / self.temperature
+            weights = self.distribution(scores.unsqueeze(1), mask[:, None, None]).squeeze(1)  # one head
             return values(weights), weights

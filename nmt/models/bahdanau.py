@@ -10,13 +10,14 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from nmt.attention.capture import Attention
-from nmt.attention.scores import RecurrentAttention, at_least_float32
+from nmt.attention.scores import at_least_float32
 from nmt.config import BahdanauConfig
 from nmt.dropout import dropout
 from nmt.layout import Layout
+from nmt.models.attention import build_recurrent_attention, reset_score
 from nmt.models.interface import Memory, Seq2Seq, State, StepOutput
 from nmt.models.layers import Embeddings, init_matrix, init_recurrent
-from nmt.models.recurrent import RecurrentEncoder, RecurrentMemory, build_score, layer_operand, reset_score, weight_operand
+from nmt.models.recurrent import RecurrentEncoder, RecurrentMemory, layer_operand, weight_operand
 from nmt.operand import Operand, Product
 
 
@@ -61,7 +62,7 @@ class Bahdanau(Seq2Seq):
         self.config = config
         self.embeddings = Embeddings(vocab_sizes, embedding, config.tying)
         self.encoder = RecurrentEncoder(nn.GRU, config)
-        self.attention = RecurrentAttention(build_score(config))
+        self.attention = build_recurrent_attention(config.attention, width)
         self.initial = nn.Linear(width // 2, width)
         self.gates_embedding = nn.Linear(embedding, 3 * width)  # W of reset, update, candidate
         self.gates_state = nn.Linear(width, 2 * width, bias=False)  # U of reset, update

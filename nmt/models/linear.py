@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nmt.attention.scores import AdditiveScore
+from nmt.attention.scores import RecurrentAttention
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -80,7 +80,8 @@ def in_16_bits(model: Model, dtype: torch.dtype) -> Model:
     But for those that are outside of autocast: scores of queries are float32.
     """
     model = _sharing_copy(model)
-    outside = {module.query for module in model.modules() if isinstance(module, AdditiveScore)}
+    attentions = [module for module in model.modules() if isinstance(module, RecurrentAttention)]
+    outside = {layer for attention in attentions for name, layer in attention.score.named_children() if name != "key"}
     for layer in model.modules():
         if isinstance(layer, nn.Linear) and layer not in outside:
             layer.weight = nn.Parameter(layer.weight.detach().to(dtype), requires_grad=False)

@@ -10,19 +10,17 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from nmt.attention.capture import Attention
-from nmt.attention.scores import RecurrentAttention
 from nmt.config import LuongConfig
 from nmt.dropout import dropout
 from nmt.layout import Layout
+from nmt.models.attention import build_recurrent_attention, reset_score
 from nmt.models.interface import Memory, Seq2Seq, State, StepOutput
 from nmt.models.layers import Embeddings, init_matrix, init_recurrent
 from nmt.models.recurrent import (
     RecurrentEncoder,
     RecurrentMemory,
-    build_score,
     layer_operand,
     lstm_cell,
-    reset_score,
     weight_operand,
 )
 from nmt.operand import Operand, Product
@@ -69,7 +67,7 @@ class Luong(Seq2Seq):
         self.config = config
         self.embeddings = Embeddings(vocab_sizes, embedding, config.tying)
         self.encoder = RecurrentEncoder(nn.LSTM, config)
-        self.attention = RecurrentAttention(build_score(config))
+        self.attention = build_recurrent_attention(config.attention, width)
         self.gates_embedding = nn.Linear(embedding, 4 * width)  # input, forget, cell, output
         fed = embedding if config.input_feeding else 0
         self.gates_hidden = nn.ModuleList(  # the first layer's read [h; a]: one product instead of two

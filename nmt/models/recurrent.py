@@ -1,4 +1,4 @@
-"""What the recurrent models share: a bidirectional encoder, its memory, and a score by name."""
+"""What the recurrent models share: a bidirectional encoder, and its memory."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from nmt.attention.scores import AdditiveScore, DotScore, GeneralScore
-from nmt.config import RecurrentConfig, Score
+from nmt.config import RecurrentConfig
 from nmt.layout import Layout
 from nmt.models.interface import Memory
 from nmt.models.layers import init_matrix, init_recurrent
@@ -150,21 +149,3 @@ class RecurrentEncoder(nn.Module):
                 nn.init.zeros_(parameter)
                 if gates == 4 and "bias_ih" in name:
                     nn.init.ones_(parameter.data.chunk(4)[1])
-
-
-def build_score(config: RecurrentConfig) -> AdditiveScore | GeneralScore | DotScore:
-    """The score that a configuration names, between decoder states and encoder states, both of width ``hidden_dim``."""
-    width = config.hidden_dim
-    match config.attention.score:
-        case Score.additive | Score.concat:
-            return AdditiveScore(width, width, config.attention.attention_dim)
-        case Score.general:
-            return GeneralScore(width, width)
-        case Score.dot:
-            return DotScore()
-
-
-def reset_score(score: AdditiveScore | GeneralScore | DotScore) -> None:
-    """Xavier for matrices; v like a row of one."""
-    for parameter in score.parameters():
-        init_matrix(parameter if parameter.ndim > 1 else parameter.data[None])

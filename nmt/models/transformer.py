@@ -15,6 +15,7 @@ from nmt.attention.multihead import CrossAttention, KeyValueCache, SelfAttention
 from nmt.config import NormPlacement, TransformerConfig
 from nmt.dropout import dropout
 from nmt.layout import Layout
+from nmt.models.attention import multihead_options
 from nmt.models.interface import Memory, Seq2Seq, State, StepOutput
 from nmt.models.layers import Embeddings, init_matrix, sinusoidal_positions
 
@@ -106,7 +107,9 @@ class FeedForward(nn.Module):
 class EncoderLayer(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        self.self_attention = SelfAttention(config.model_dim, config.num_heads, config.encoder_self.dropout, causal=False)
+        self.self_attention = SelfAttention(
+            config.model_dim, config.num_heads, causal=False, **multihead_options(config.encoder_self, config)
+        )
         self.feedforward = FeedForward(config)
         self.around_self = Residual(config)
         self.around_feedforward = Residual(config)
@@ -119,8 +122,12 @@ class EncoderLayer(nn.Module):
 class DecoderLayer(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        self.self_attention = SelfAttention(config.model_dim, config.num_heads, config.decoder_self.dropout, causal=True)
-        self.cross_attention = CrossAttention(config.model_dim, config.num_heads, config.decoder_cross.dropout)
+        self.self_attention = SelfAttention(
+            config.model_dim, config.num_heads, causal=True, **multihead_options(config.decoder_self, config)
+        )
+        self.cross_attention = CrossAttention(
+            config.model_dim, config.num_heads, **multihead_options(config.decoder_cross, config)
+        )
         self.feedforward = FeedForward(config)
         self.around_self = Residual(config)
         self.around_cross = Residual(config)

@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from entmax import entmax15
 
 from nmt.attention.capture import capture
+from nmt.attention.distributions import Entmax
 from nmt.attention.multihead import CrossAttention, KeyValueCache, SelfAttention
 from nmt.layout import Layout
 
@@ -141,3 +143,25 @@ def test_weights_are_recorded_before_dropout_which_acts_in_training_alone():
     torch.testing.assert_close(records[0].weights.sum(-1), torch.ones(3, HEADS, 7, dtype=torch.float64))
     attention.eval()
     assert not torch.allclose(layout.real(run()), layout.real(watched))
+
+
+@torch.no_grad()
+def test_gains_and_distributions_of_heads():
+    torch.manual_seed(1)
+    distribution = Entmax(HEADS, alpha=1.5)
+    attention = SelfAttention(MODEL_DIM, HEADS, 0.0, causal=False, gain=0.7, learn_gain=True, distribution=distribution).double()
+    attention.learned_gain.copy_(torch.tensor([[0.5], [2.0], [3.0]]))
+    layout = Layout.of([5, 5])
+    states = random(layout, 2)
+    with capture({"self": attention}) as records:
+        attention(states, layout)
+    query, key, _ = attention.query_key_value(states).unflatten(-1, (3, HEADS, -1)).unbind(2)
+    scores = torch.einsum("bthd,bshd->bhts", query, key) * 0.7 / 5**0.5
+    scores = torch.stack([scores[:, head] * (0.5, 2.0, 3.0)[head] for head in range(HEADS)], dim=1)
+    torch.testing.assert_close(records[0].weights, entmax15(scores, dim=-1))
+    cache, steps = attention.init_cache(2, 1, like=states), []
+    attention.causal = True
+    expected = attention(states, layout)
+    for t in range(5):
+        steps.append(attention.step(states[:, t], cache))
+    torch.testing.assert_close(torch.stack(steps, 1), expected)

@@ -1,11 +1,20 @@
-"""Scores against plain loops of the papers' equations, the masked softmax, and attention with one head."""
+"""Scores against plain loops of the papers' equations, and attention with one head."""
 
+import itertools
 import math
 
 import pytest
 import torch
 
-from nmt.attention.scores import AdditiveScore, DotScore, GeneralScore, RecurrentAttention, masked_softmax
+from nmt.attention.scores import (
+    AdditiveScore,
+    DotScore,
+    GeneralScore,
+    LocationScore,
+    NormedAdditiveScore,
+    RecurrentAttention,
+    ScaledDotScore,
+)
 from nmt.operand import Operand
 
 B, Q, S, D, H, A = 2, 3, 5, 7, 7, 11
@@ -18,7 +27,15 @@ def random(*shape, requires_grad=False):
 
 def build(kind):
     torch.manual_seed(1)
-    score = {"additive": lambda: AdditiveScore(D, H, A), "general": lambda: GeneralScore(D, H), "dot": DotScore}[kind]()
+    score = {
+        "additive": lambda: AdditiveScore(D, H, A),
+        "normed_additive": lambda: NormedAdditiveScore(D, H, A),
+        "general": lambda: GeneralScore(D, H),
+        "dot": DotScore,
+        "scaled_dot": lambda: ScaledDotScore(D, learned=False),
+        "learned_scaled_dot": lambda: ScaledDotScore(D, learned=True),
+        "location": lambda: LocationScore(D, 11),
+    }[kind]()
     for parameter in score.parameters():
         torch.nn.init.normal_(parameter)
     return score.double()
@@ -44,15 +61,26 @@ def concat(score, query, value):
     return dot(score.v, product(matrix, torch.cat([query, value])).tanh())
 
 
-EQUATIONS = [
-    ("additive", additive),
-    ("additive", concat),
-    ("general", lambda score, query, value: dot(query, product(score.key.weight, value))),
-    ("dot", lambda score, query, value: dot(query, value)),
-]
+def normed_additive(score, query, value):
+    """TensorFlow's NMT tutorial, "normed_bahdanau"."""
+    pairs = zip(product(score.query.weight, query), product(score.key.weight, value), score.bias, strict=True)
+    length = math.sqrt(dot(score.v, score.v))
+    return sum(score.gain * v / length * math.tanh(x + y + b) for v, (x, y, b) in zip(score.v, pairs, strict=True))
 
 
-@pytest.mark.parametrize(("kind", "equation"), EQUATIONS, ids=["additive", "concat", "general", "dot"])
+EQUATIONS = {
+    "additive": ("additive", additive),
+    "concat": ("additive", concat),
+    "normed_additive": ("normed_additive", normed_additive),
+    "general": ("general", lambda score, query, value: dot(query, product(score.key.weight, value))),
+    "dot": ("dot", lambda score, query, value: dot(query, value)),
+    "scaled_dot": ("scaled_dot", lambda score, query, value: dot(query, value) / math.sqrt(D)),
+    "learned_scaled_dot": ("learned_scaled_dot", lambda score, query, value: score.scale * dot(query, value)),
+}
+KINDS = [*dict.fromkeys(kind for kind, _ in EQUATIONS.values()), "location"]
+
+
+@pytest.mark.parametrize(("kind", "equation"), EQUATIONS.values(), ids=EQUATIONS)
 @torch.no_grad()
 def test_a_score_is_its_equation(kind, equation):
     score, queries, values = build(kind), random(B, Q, D), random(B, S, H)
@@ -60,32 +88,36 @@ def test_a_score_is_its_equation(kind, equation):
     torch.testing.assert_close(score(queries, Operand(score.project(values))), torch.tensor(expected, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("kind", ["additive", "general", "dot"])
+@pytest.mark.parametrize("max_length", [3, 5, 11])
+@torch.no_grad()
+def test_location_scores_positions_whatever_stands_there(max_length):
+    """Luong et al. 2015, eq. 9, cut or filled up to the sentence's length."""
+    score = LocationScore(D, max_length).double()
+    queries, values = random(B, Q, D), random(B, S, H)
+    found = score(queries, Operand(score.project(values)))
+    for b, q, s in itertools.product(range(B), range(Q), range(S)):
+        expected = dot(score.positions.weight[s], queries[b, q]) if s < max_length else -math.inf
+        assert found[b, q, s].item() == pytest.approx(expected)
+    assert torch.equal(found, score(queries, Operand(score.project(values + 1))))
+
+
+def test_where_scales_begin():
+    assert ScaledDotScore(D, learned=True).scale.item() == pytest.approx(D**-0.5)
+    assert NormedAdditiveScore(D, H, A).gain.item() == pytest.approx(A**-0.5)
+    assert not NormedAdditiveScore(D, H, A).bias.any()
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_gradients_of_a_score(kind):
     score = build(kind)
     inputs = (random(B, Q, D, requires_grad=True), random(B, S, H, requires_grad=True))
-    assert torch.autograd.gradcheck(lambda query, values: score(query, Operand(score.project(values))), inputs)
+    parameters = tuple(score.parameters())
+    assert torch.autograd.gradcheck(
+        lambda query, values, *_: score(query, Operand(score.project(values))), (*inputs, *parameters)
+    )
 
 
-def test_masked_softmax_is_zero_where_masked_and_a_softmax_elsewhere():
-    scores = random(B, S)
-    mask = torch.tensor([[True, True, True, False, False], [False, True, False, True, True]])
-    weights = masked_softmax(scores, mask)
-    assert (weights[~mask] == 0).all()
-    for b in range(B):
-        torch.testing.assert_close(weights[b][mask[b]], scores[b][mask[b]].softmax(-1))
-    torch.testing.assert_close(masked_softmax(scores, None), scores.softmax(-1))
-
-
-def test_masked_softmax_sends_no_gradient_to_what_is_masked():
-    scores = random(1, S, requires_grad=True)
-    mask = torch.tensor([[True, False, True, True, False]])
-    masked_softmax(scores, mask)[0, 0].backward()
-    assert (scores.grad[~mask] == 0).all()
-    assert (scores.grad[mask] != 0).all()
-
-
-@pytest.mark.parametrize("kind", ["additive", "general", "dot"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_rows_of_a_beam_read_the_memory_of_their_sentence(kind):
     attention = RecurrentAttention(build(kind))
     queries, values, mask = random(B, Q, D), random(B, S, H), torch.arange(S) < torch.tensor([[4], [5]])
@@ -100,7 +132,14 @@ def test_rows_of_a_beam_read_the_memory_of_their_sentence(kind):
     torch.testing.assert_close(context, torch.einsum("bqs,bsh->bqh", weights, values))
 
 
-@pytest.mark.parametrize("kind", ["additive", "general", "dot"])
+def test_the_temperature_divides_scores():
+    score, queries, values, mask = build("general"), random(B, Q, D), random(B, S, H), torch.ones(B, S, dtype=torch.bool)
+    keys = score.project(values)
+    _, weights = RecurrentAttention(score, temperature=0.3)(queries, Operand(keys), Operand(values.mT), mask)
+    torch.testing.assert_close(weights, (score(queries, Operand(keys)) / 0.3).softmax(-1))
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_autocast_leaves_scores_in_float32(kind):
     attention = RecurrentAttention(build(kind).float())
     queries, values = random(B, Q, D).float(), random(B, S, H).float()

@@ -15,6 +15,9 @@ STILL = {"embedding_dropout": 0.0, "output_dropout": 0.0}
 SOURCE, TARGET = [7, 11, 4, 20], [2, 9, 5, 17, 23]
 
 
+SCORES = [Score.dot, Score.general, Score.concat]  # of the paper, eq. 8
+
+
 def build(score=Score.general, layers=1, **settings):
     torch.manual_seed(1)
     config = LuongConfig(
@@ -74,7 +77,7 @@ def decode_in_a_loop(model, kind, source_states, initial, target):
     return torch.stack(attentionals), torch.stack(alignments)
 
 
-@pytest.mark.parametrize(("kind", "feeding", "layers"), list(itertools.product(Score, (True, False), (1, 2))))
+@pytest.mark.parametrize(("kind", "feeding", "layers"), list(itertools.product(SCORES, (True, False), (1, 2))))
 @torch.no_grad()
 def test_the_equations_of_the_paper(kind, feeding, layers):
     model = build(kind, layers, input_feeding=feeding, **STILL).eval()

@@ -1,0 +1,76 @@
+"""Attention as a configuration names it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nmt.attention.distributions import SOFTMAX, Distribution, Entmax, SinkSoftmax
+from nmt.attention.scores import (
+    AdditiveScore,
+    DotScore,
+    GeneralScore,
+    LocationScore,
+    NormedAdditiveScore,
+    RecurrentAttention,
+    RecurrentScore,
+    ScaledDotScore,
+)
+from nmt.config import AttentionConfig, RecurrentAttentionConfig, Score, TransformerConfig
+from nmt.config import Distribution as Kind
+from nmt.models.layers import init_matrix
+
+
+def build_distribution(kind: Kind, num_heads: int) -> Distribution:
+    """The distribution of so many heads."""
+    match kind:
+        case Kind.softmax:
+            return SOFTMAX
+        case Kind.sink | Kind.off_by_one:
+            return SinkSoftmax(num_heads, learned=kind is Kind.sink)
+        case Kind.sparsemax:
+            return Entmax(num_heads, alpha=2.0)
+        case Kind.entmax15:
+            return Entmax(num_heads, alpha=1.5)
+        case Kind.entmax:
+            return Entmax(num_heads, alpha=None)
+
+
+def build_recurrent_attention(config: RecurrentAttentionConfig, width: int) -> RecurrentAttention:
+    """Attention between decoder states and encoder states of this width."""
+    return RecurrentAttention(build_score(config, width), build_distribution(config.distribution, 1), config.temperature)
+
+
+def build_score(config: RecurrentAttentionConfig, width: int) -> RecurrentScore:
+    match config.score:
+        case Score.additive | Score.concat:
+            return AdditiveScore(width, width, config.attention_dim)
+        case Score.normed_additive:
+            return NormedAdditiveScore(width, width, config.attention_dim)
+        case Score.dot:
+            return DotScore()
+        case Score.scaled_dot | Score.learned_scaled_dot:
+            return ScaledDotScore(width, learned=config.score is Score.learned_scaled_dot)
+        case Score.general:
+            return GeneralScore(width, width)
+        case Score.location:
+            return LocationScore(width, config.max_length)
+
+
+def reset_score(score: RecurrentScore) -> None:
+    """Xavier for matrices; v like a row of one. Gains and biases stay where they begin."""
+    for name, parameter in score.named_parameters():
+        if parameter.ndim > 1:
+            init_matrix(parameter)
+        elif name == "v":
+            init_matrix(parameter.data[None])
+
+
+def multihead_options(config: AttentionConfig, model: TransformerConfig) -> dict[str, Any]:
+    """How a multi-head attention differs from Vaswani's."""
+    head_dim = model.model_dim // model.num_heads
+    return {
+        "dropout_prob": config.dropout,
+        "gain": (head_dim**0.5 if config.score is Score.dot else 1.0) / config.temperature,
+        "learn_gain": config.score is Score.learned_scaled_dot,
+        "distribution": build_distribution(config.distribution, model.num_heads),
+    }
