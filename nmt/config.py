@@ -110,6 +110,15 @@ class Distribution(Enum):
     entmax = "entmax"
 
 
+class RecurrentScope(Enum):
+    """Which source positions a recurrent decoder looks at: all (Luong's global), or a window round the target's own position (local_m)
+    or round one that is predicted (local_p)."""
+
+    full = "full"
+    local_m = "local_m"
+    local_p = "local_p"
+
+
 class NormPlacement(Enum):
     pre = "pre"
     post = "post"
@@ -354,13 +363,15 @@ class ModelConfig:
 @dataclass(kw_only=True, slots=True)
 class RecurrentAttentionConfig:
     """``attention_dim`` is the inner width of the additive scores; ``max_length`` is how many source positions the location score knows.
-    Scores are divided by ``temperature``."""
+    Scores are divided by ``temperature``. A local scope reaches ``window`` positions to both sides."""
 
     score: Score = Score.additive
     attention_dim: int = 256
     max_length: int = 200
     distribution: Distribution = Distribution.softmax
     temperature: float = 1.0
+    scope: RecurrentScope = RecurrentScope.full
+    window: int = 10
 
 
 @dataclass(kw_only=True, slots=True)

@@ -231,7 +231,7 @@ def _validate_sizes(values: Mapping[str, Any], path: str) -> None:
         key = f"{path}.{name}"
         if isinstance(value, Mapping):
             _validate_sizes(value, key)
-        elif name.endswith(("_dim", "_layers", "num_heads", "max_length")) and value < 1:
+        elif name.endswith(("_dim", "_layers", "num_heads", "max_length", "window")) and value < 1:
             raise ConfigError(f"`{key}` must be at least 1, but is {value}")
         elif name == "temperature" and value <= 0:
             raise ConfigError(f"`{key}` must be above 0, but is {value}")

@@ -19,6 +19,7 @@ from nmt.config import (
     NormPlacement,
     Precision,
     RecurrentAttentionConfig,
+    RecurrentScope,
     ScheduleConfig,
     Score,
     SearchConfig,
@@ -62,6 +63,15 @@ def _variants():
             score=score, attention_dim=11, max_length=4, temperature=0.7
         )  # some sentences are longer
         yield f"luong-{score.name}", replace(luong, attention=attention)
+    for scope, feeding in itertools.product((RecurrentScope.local_m, RecurrentScope.local_p), (True, False)):
+        attention = RecurrentAttentionConfig(score=Score.general, scope=scope, window=2)
+        yield (
+            f"luong-{scope.name}-{'feeding' if feeding else 'plain'}",
+            replace(luong, attention=attention, input_feeding=feeding),
+        )
+    for scope in (RecurrentScope.local_m, RecurrentScope.local_p):
+        attention = RecurrentAttentionConfig(attention_dim=11, scope=scope, window=1)
+        yield f"bahdanau-{scope.name}", BahdanauConfig(embedding_dim=13, hidden_dim=14, attention=attention, **still)
     for distribution in [distribution for distribution in Distribution if distribution is not Distribution.softmax]:
         attention = RecurrentAttentionConfig(attention_dim=11, distribution=distribution)
         yield f"bahdanau-{distribution.name}", BahdanauConfig(embedding_dim=13, hidden_dim=14, attention=attention, **still)

@@ -7,12 +7,13 @@ are float32 at least, whatever autocast makes of the products around them.
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.autograd.profiler import record_function
 
 from nmt.attention.capture import Attention
 from nmt.attention.distributions import SOFTMAX, Distribution
+from nmt.attention.scopes import LocalMonotonic
 from nmt.operand import Operand
 
 
@@ -123,24 +124,49 @@ def at_least_float32(tensor: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
 
 
 class RecurrentAttention(Attention):
-    """The attention of a recurrent decoder: a score over a temperature, a distribution, and the mean of the values under it."""
+    """The attention of a recurrent decoder: a score over a temperature, a distribution within a scope, and the mean of the values under it.
 
-    def __init__(self, score: RecurrentScore, distribution: Distribution = SOFTMAX, temperature: float = 1.0) -> None:
+    Without a scope it is global: all positions of the sentence.
+    """
+
+    def __init__(
+        self,
+        score: RecurrentScore,
+        distribution: Distribution = SOFTMAX,
+        scope: LocalMonotonic | None = None,
+        temperature: float = 1.0,
+    ) -> None:
         super().__init__()
         self.score = score
         self.distribution = distribution
+        self.scope = scope
         self.temperature = temperature
 
     def forward(
-        self, query: Float[Tensor, "B Q D"], keys: Operand, values: Operand, mask: Bool[Tensor, "B S"]
+        self,
+        query: Float[Tensor, "B Q D"],
+        keys: Operand,
+        values: Operand,
+        mask: Bool[Tensor, "B S"],
+        position: int | Int[Tensor, " Q"],
     ) -> tuple[Float[Tensor, "B Q H"], Float[Tensor, "B Q S"]]:
         """Contexts and weights, from what the score made of the values as keys (B, S, A), and the values as (B, H, S).
 
-        Recording is left to the decoder, which alone knows when a sentence is complete.
+        ``position`` is the target position of each query, or of all. Recording is left to the decoder, which alone knows when a sentence
+        is complete.
         """
         with record_function("attention"), torch.autocast(query.device.type, enabled=False):
-            scores = self.score(query.to(keys.matrix.dtype), keys)
+            query = query.to(keys.matrix.dtype)
+            scores = self.score(query, keys)
             if self.temperature != 1:
                 scores = scores / self.temperature
-            weights = self.distribution(scores.unsqueeze(1), mask[:, None, None]).squeeze(1)  # one head
+            if self.scope is None:
+                weights = self._distribute(scores, mask[:, None])
+            else:
+                centres = self.scope.centres(query, position, mask.sum(1))
+                weights = self.scope.favour(self._distribute(scores, self.scope.window_mask(centres, mask)), centres)
             return values(weights), weights
+
+    def _distribute(self, scores: Float[Tensor, "B Q S"], mask: Bool[Tensor, "B #Q S"]) -> Float[Tensor, "B Q S"]:
+        weights: Tensor = self.distribution(scores.unsqueeze(1), mask.unsqueeze(1))  # one head
+        return weights.squeeze(1)

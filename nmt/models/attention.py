@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nmt.attention.distributions import SOFTMAX, Distribution, Entmax, SinkSoftmax
+from nmt.attention.scopes import LocalMonotonic, LocalPredictive
 from nmt.attention.scores import (
     AdditiveScore,
     DotScore,
@@ -15,7 +16,7 @@ from nmt.attention.scores import (
     RecurrentScore,
     ScaledDotScore,
 )
-from nmt.config import AttentionConfig, RecurrentAttentionConfig, Score, TransformerConfig
+from nmt.config import AttentionConfig, RecurrentAttentionConfig, RecurrentScope, Score, TransformerConfig
 from nmt.config import Distribution as Kind
 from nmt.models.layers import init_matrix
 
@@ -37,7 +38,9 @@ def build_distribution(kind: Kind, num_heads: int) -> Distribution:
 
 def build_recurrent_attention(config: RecurrentAttentionConfig, width: int) -> RecurrentAttention:
     """Attention between decoder states and encoder states of this width."""
-    return RecurrentAttention(build_score(config, width), build_distribution(config.distribution, 1), config.temperature)
+    return RecurrentAttention(
+        build_score(config, width), build_distribution(config.distribution, 1), build_scope(config, width), config.temperature
+    )
 
 
 def build_score(config: RecurrentAttentionConfig, width: int) -> RecurrentScore:
@@ -56,12 +59,22 @@ def build_score(config: RecurrentAttentionConfig, width: int) -> RecurrentScore:
             return LocationScore(width, config.max_length)
 
 
-def reset_score(score: RecurrentScore) -> None:
-    """Xavier for matrices; v like a row of one. Gains and biases stay where they begin."""
-    for name, parameter in score.named_parameters():
+def build_scope(config: RecurrentAttentionConfig, width: int) -> LocalMonotonic | None:
+    match config.scope:
+        case RecurrentScope.full:
+            return None
+        case RecurrentScope.local_m:
+            return LocalMonotonic(config.window)
+        case RecurrentScope.local_p:
+            return LocalPredictive(width, config.window)
+
+
+def reset_attention(attention: RecurrentAttention) -> None:
+    """Xavier for matrices; v like a row of one. Gains, biases and sinks stay where they begin."""
+    for name, parameter in attention.named_parameters():
         if parameter.ndim > 1:
             init_matrix(parameter)
-        elif name == "v":
+        elif name.endswith(".v"):
             init_matrix(parameter.data[None])
 
 

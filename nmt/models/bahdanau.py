@@ -14,7 +14,7 @@ from nmt.attention.scores import at_least_float32
 from nmt.config import BahdanauConfig
 from nmt.dropout import dropout
 from nmt.layout import Layout
-from nmt.models.attention import build_recurrent_attention, reset_score
+from nmt.models.attention import build_recurrent_attention, reset_attention
 from nmt.models.interface import Memory, Seq2Seq, State, StepOutput
 from nmt.models.layers import Embeddings, init_matrix, init_recurrent
 from nmt.models.recurrent import RecurrentEncoder, RecurrentMemory, layer_operand, weight_operand
@@ -23,10 +23,13 @@ from nmt.operand import Operand, Product
 
 @dataclass(slots=True)
 class BahdanauState(State):
+    """The decoder's state, and the target position that it is at."""
+
     hidden: Float[Tensor, "R H"]
+    position: int
 
     def select(self, rows: Int[Tensor, " R2"]) -> BahdanauState:
-        return BahdanauState(self.hidden[rows])
+        return BahdanauState(self.hidden[rows], self.position)
 
 
 @dataclass(slots=True)
@@ -75,7 +78,7 @@ class Bahdanau(Seq2Seq):
         """Draw all weights anew from torch's generator."""
         self.embeddings.reset()
         self.encoder.reset()
-        reset_score(self.attention.score)
+        reset_attention(self.attention)
         init_matrix(self.gates_embedding.weight, 3)
         init_matrix(self.gates_context.weight, 3)
         init_recurrent(self.gates_state.weight, 2)
@@ -95,15 +98,17 @@ class Bahdanau(Seq2Seq):
 
     def init_state(self, memory: Memory, width: int = 1) -> BahdanauState:
         (hidden,) = cast(RecurrentMemory, memory).initial
-        return BahdanauState(hidden.repeat_interleave(width, dim=0))
+        return BahdanauState(hidden.repeat_interleave(width, dim=0), 0)
 
     def step(self, previous: Int[Tensor, " R"], state: State, memory: Memory, *, with_attention: bool = False) -> StepOutput:
-        before = cast(BahdanauState, state).hidden
+        state = cast(BahdanauState, state)
+        before = state.hidden
         embedded = self._embed(self.embeddings.target, previous)
         memory = cast(RecurrentMemory, memory)
-        after, context, weights = self._advance(self.gates_embedding(embedded), before, memory, self._operands(memory))
+        gates, operands = self.gates_embedding(embedded), self._operands(memory)
+        after, context, weights = self._advance(gates, before, memory, operands, state.position)
         hidden = self._readout(before, embedded, context)
-        return StepOutput(hidden, BahdanauState(after), weights if with_attention else None)
+        return StepOutput(hidden, BahdanauState(after, state.position + 1), weights if with_attention else None)
 
     def decode(self, target_in: Int[Tensor, "B T"], layout: Layout, memory: Memory) -> Float[Tensor, "B T D"]:
         memory = cast(RecurrentMemory, memory)
@@ -111,9 +116,9 @@ class Bahdanau(Seq2Seq):
         gates = self.gates_embedding(embedded)  # (B, T, 3H)
         (hidden,), operands = memory.initial, self._operands(memory)
         states, contexts, weights = [], [], []
-        for gate in gates.unbind(1):
+        for position, gate in enumerate(gates.unbind(1)):
             states.append(hidden)
-            hidden, context, weight = self._advance(gate, hidden, memory, operands)
+            hidden, context, weight = self._advance(gate, hidden, memory, operands, position)
             contexts.append(context)
             weights.append(weight)
         if self.attention.record:
@@ -139,11 +144,16 @@ class Bahdanau(Seq2Seq):
         )
 
     def _advance(
-        self, gates: Float[Tensor, "R G"], before: Float[Tensor, "R H"], memory: RecurrentMemory, operands: BahdanauOperands
+        self,
+        gates: Float[Tensor, "R G"],
+        before: Float[Tensor, "R H"],
+        memory: RecurrentMemory,
+        operands: BahdanauOperands,
+        position: int,
     ) -> tuple[Float[Tensor, "R H"], Float[Tensor, "R H"], Float[Tensor, "R S"]]:
         """The next state, the context read on the way to it, and the weights; ``gates`` is W y + b of all three gates."""
         queries = before.unflatten(0, (len(memory.mask), -1))  # (B, width, H)
-        context, weights = self.attention(queries, operands.keys, operands.values, memory.mask)
+        context, weights = self.attention(queries, operands.keys, operands.values, memory.mask, position)
         context, weights = context.flatten(0, 1), weights.flatten(0, 1)  # (R, H), (R, S)
         gates = gates + operands.context(context)
         size = before.shape[-1]

@@ -81,7 +81,7 @@ def in_16_bits(model: Model, dtype: torch.dtype) -> Model:
     """
     model = _sharing_copy(model)
     attentions = [module for module in model.modules() if isinstance(module, RecurrentAttention)]
-    outside = {layer for attention in attentions for name, layer in attention.score.named_children() if name != "key"}
+    outside = {layer for attention in attentions for name, layer in attention.named_modules() if name != "score.key"}
     for layer in model.modules():
         if isinstance(layer, nn.Linear) and layer not in outside:
             layer.weight = nn.Parameter(layer.weight.detach().to(dtype), requires_grad=False)

@@ -13,7 +13,7 @@ from nmt.attention.capture import Attention
 from nmt.config import LuongConfig
 from nmt.dropout import dropout
 from nmt.layout import Layout
-from nmt.models.attention import build_recurrent_attention, reset_score
+from nmt.models.attention import build_recurrent_attention, reset_attention
 from nmt.models.interface import Memory, Seq2Seq, State, StepOutput
 from nmt.models.layers import Embeddings, init_matrix, init_recurrent
 from nmt.models.recurrent import (
@@ -28,14 +28,15 @@ from nmt.operand import Operand, Product
 
 @dataclass(slots=True)
 class LuongState(State):
-    """Hidden and cell states of each decoder layer, (R, H), and the attentional state that is fed to the next step."""
+    """Hidden and cell states of each decoder layer, (R, H), the attentional state that is fed to the next step, and its target position."""
 
     hidden: list[Float[Tensor, "R H"]]
     cell: list[Float[Tensor, "R H"]]
     fed: Float[Tensor, "R D"]
+    position: int
 
     def select(self, rows: Int[Tensor, " R2"]) -> LuongState:
-        return LuongState([h[rows] for h in self.hidden], [c[rows] for c in self.cell], self.fed[rows])
+        return LuongState([h[rows] for h in self.hidden], [c[rows] for c in self.cell], self.fed[rows], self.position)
 
 
 @dataclass(slots=True)
@@ -81,7 +82,7 @@ class Luong(Seq2Seq):
         """Draw all weights anew from torch's generator; forget gates start open, with a bias of 1."""
         self.embeddings.reset()
         self.encoder.reset()
-        reset_score(self.attention.score)
+        reset_attention(self.attention)
         inputs = [self.gates_embedding, *self.gates_below]
         for layer in inputs:
             init_matrix(cast(nn.Linear, layer).weight, 4)
@@ -105,32 +106,34 @@ class Luong(Seq2Seq):
     def init_state(self, memory: Memory, width: int = 1) -> LuongState:
         hidden, cell = (part.repeat_interleave(width, dim=0) for part in cast(RecurrentMemory, memory).initial)
         layers = self.config.decoder_layers
-        return LuongState([hidden] * layers, [cell] * layers, hidden.new_zeros(len(hidden), self.config.embedding_dim))
+        return LuongState([hidden] * layers, [cell] * layers, hidden.new_zeros(len(hidden), self.config.embedding_dim), 0)
 
     def step(self, previous: Int[Tensor, " R"], state: State, memory: Memory, *, with_attention: bool = False) -> StepOutput:
-        memory = cast(RecurrentMemory, memory)
+        memory, state = cast(RecurrentMemory, memory), cast(LuongState, state)
         gates = self.gates_embedding(self._embed(self.embeddings.target, previous))
         operands = self._operands(memory)
-        hidden, cell = self._advance(gates, cast(LuongState, state), operands)
+        hidden, cell = self._advance(gates, state, operands)
         queries = hidden[-1].unflatten(0, (len(memory.mask), -1))  # (B, width, H)
-        attentional, weights = self._attend(queries, memory, operands)
+        attentional, weights = self._attend(queries, memory, operands, state.position)
         attentional, weights = attentional.flatten(0, 1), weights.flatten(0, 1)  # (R, D), (R, S)
-        return StepOutput(attentional, LuongState(hidden, cell, attentional), weights if with_attention else None)
+        return StepOutput(
+            attentional, LuongState(hidden, cell, attentional, state.position + 1), weights if with_attention else None
+        )
 
     def decode(self, target_in: Int[Tensor, "B T"], layout: Layout, memory: Memory) -> Float[Tensor, "B T D"]:
         memory = cast(RecurrentMemory, memory)
         state, operands = self.init_state(memory), self._operands(memory)
         tops, attentionals, weights = [], [], []
-        for gates in self.gates_embedding(self._embed(self.embeddings.target, target_in)).unbind(1):
+        for position, gates in enumerate(self.gates_embedding(self._embed(self.embeddings.target, target_in)).unbind(1)):
             state.hidden, state.cell = self._advance(gates, state, operands)
             tops.append(state.hidden[-1])
             if self.config.input_feeding:
-                attentional, weight = self._attend(tops[-1].unsqueeze(1), memory, operands)
+                attentional, weight = self._attend(tops[-1].unsqueeze(1), memory, operands, position)
                 state.fed = attentional.squeeze(1)
                 attentionals.append(attentional)
                 weights.append(weight)
         if not self.config.input_feeding:  # nothing waits for the attention: all positions at once
-            attentional, weight = self._attend(torch.stack(tops, 1), memory, operands)
+            attentional, weight = self._attend(torch.stack(tops, 1), memory, operands, layout.positions())
             attentionals, weights = [attentional], [weight]
         if self.attention.record:
             self.attention.record(torch.cat(weights, 1).unsqueeze(1), memory.values.unsqueeze(1), None)
@@ -170,9 +173,13 @@ class Luong(Seq2Seq):
         return hidden, cell
 
     def _attend(
-        self, queries: Float[Tensor, "B Q H"], memory: RecurrentMemory, operands: LuongOperands
+        self,
+        queries: Float[Tensor, "B Q H"],
+        memory: RecurrentMemory,
+        operands: LuongOperands,
+        position: int | Int[Tensor, " Q"],
     ) -> tuple[Float[Tensor, "B Q D"], Float[Tensor, "B Q S"]]:
         """Attentional states and weights."""
-        context, weights = self.attention(queries, operands.keys, operands.values, memory.mask)
+        context, weights = self.attention(queries, operands.keys, operands.values, memory.mask, position)
         attentional = torch.tanh(operands.combine(torch.cat([context, queries.to(context.dtype)], dim=-1)))
         return dropout(attentional, self.config.output_dropout, self.training), weights
