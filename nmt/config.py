@@ -119,6 +119,17 @@ class RecurrentScope(Enum):
     local_p = "local_p"
 
 
+class Position(Enum):
+    """How a Transformer knows positions: from vectors that are added to embeddings, sinusoidal or learned; or in its self-attention, by
+    turned queries and keys (rotary), or scores that fall with the distance (alibi) or depend on its bucket (buckets, T5's)."""
+
+    sinusoidal = "sinusoidal"
+    learned = "learned"
+    rotary = "rotary"
+    alibi = "alibi"
+    buckets = "buckets"
+
+
 class NormPlacement(Enum):
     pre = "pre"
     post = "post"
@@ -422,13 +433,16 @@ class AttentionConfig:
 
 @dataclass(kw_only=True, slots=True)
 class TransformerConfig(ModelConfig):
-    """Vaswani et al. 2017. ``dropout`` acts on embeddings and on every sub-layer's output."""
+    """Vaswani et al. 2017. ``dropout`` acts on embeddings and on every sub-layer's output. There are ``max_positions`` learned positions;
+    from there on all share the last."""
 
     kind: ModelKind = ModelKind.transformer
     model_dim: int = 256
     num_heads: int = 4
     feedforward_dim: int = 1024
     norm: NormPlacement = NormPlacement.pre
+    position: Position = Position.sinusoidal
+    max_positions: int = 512
     dropout: float = 0.1
     feedforward_dropout: float = 0.0
     encoder: StackConfig = field(default_factory=StackConfig)

@@ -11,6 +11,7 @@ from nmt.config import (
     ModelConfig,
     OptimConfig,
     PlateauConfig,
+    Position,
     Precision,
     RecurrentConfig,
     Score,
@@ -184,6 +185,9 @@ def _validate_model(model: ModelConfig) -> None:
             )
         if model.model_dim % 2:
             raise ConfigError(f"`model.model_dim` must be even (sine and cosine positions), but is {model.model_dim}")
+        head_dim = model.model_dim // model.num_heads
+        if model.position is Position.rotary and head_dim % 2:
+            raise ConfigError(f"`model.position=rotary` turns pairs, but a head has {head_dim} dimensions")
         for place in ("encoder_self", "decoder_self", "decoder_cross"):
             score = getattr(model, place).score
             if score in REFUSED_SCORES:
@@ -231,7 +235,7 @@ def _validate_sizes(values: Mapping[str, Any], path: str) -> None:
         key = f"{path}.{name}"
         if isinstance(value, Mapping):
             _validate_sizes(value, key)
-        elif name.endswith(("_dim", "_layers", "num_heads", "max_length", "window")) and value < 1:
+        elif name.endswith(("_dim", "_layers", "num_heads", "max_length", "max_positions", "window")) and value < 1:
             raise ConfigError(f"`{key}` must be at least 1, but is {value}")
         elif name == "temperature" and value <= 0:
             raise ConfigError(f"`{key}` must be above 0, but is {value}")

@@ -17,6 +17,7 @@ from nmt.config import (
     FilesDataConfig,
     LuongConfig,
     NormPlacement,
+    Position,
     Precision,
     RecurrentAttentionConfig,
     RecurrentScope,
@@ -89,6 +90,8 @@ def _variants():
     def everywhere(attention):
         return replace(transformer, encoder_self=attention, decoder_self=attention, decoder_cross=attention)
 
+    for position in [position for position in Position if position is not Position.sinusoidal]:
+        yield f"transformer-{position.name}", replace(transformer, model_dim=24, position=position, max_positions=5)
     for score in (Score.dot, Score.learned_scaled_dot):
         yield f"transformer-{score.name}", everywhere(AttentionConfig(score=score, temperature=0.7))
     for distribution in [distribution for distribution in Distribution if distribution is not Distribution.softmax]:

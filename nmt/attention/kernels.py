@@ -50,14 +50,15 @@ def attend(
     *,
     causal: bool,
     distribution: Distribution = SOFTMAX,
+    bias: Float[Tensor, "h T S"] | None = None,
     dropout_prob: float = 0.0,
 ) -> Float[Tensor, "... h d"]:
     """softmax(q k^T / sqrt(d)) v of every sentence and head (Vaswani et al. 2017, eq. 1), in the layout of the queries.
 
-    Another distribution than softmax makes its weights explicitly. ``causal`` lets position t see positions up to t (queries and keys
-    are then the same sentences). Rows of padding hold finite numbers without meaning.
+    Another distribution than softmax makes its weights explicitly. ``bias`` is added to the scores of padded positions. ``causal`` lets
+    position t see positions up to t (queries and keys are then the same sentences). Rows of padding hold finite numbers without meaning.
     """
-    packed = query_layout.packed and key_layout.packed
+    packed = query_layout.packed and key_layout.packed and bias is None
     kernel = Kernel.plain
     if isinstance(distribution, Softmax):
         kernel = choose_kernel(query.device.type, query.dtype, query.shape[-1], packed=packed, dropout_prob=dropout_prob)
@@ -69,9 +70,10 @@ def attend(
     )
     mask = attention_mask(query_layout, key_layout, causal=causal)
     if kernel is Kernel.fused:
-        context = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, dropout_p=dropout_prob)
+        added = mask if bias is None else bias.to(queries.dtype).masked_fill(~mask, -torch.inf)
+        context = F.scaled_dot_product_attention(queries, keys, values, attn_mask=added, dropout_p=dropout_prob)
     else:
-        context = plain_context(attention_weights(queries, keys, mask, distribution), values, dropout_prob)
+        context = plain_context(attention_weights(queries, keys, mask, distribution, bias), values, dropout_prob)
     return query_layout.unpad(context.transpose(1, 2))
 
 
@@ -89,11 +91,13 @@ def attention_weights(
     keys: Float[Tensor, "B h S d"],
     mask: Bool[Tensor, "B 1 Q S"] | None,
     distribution: Distribution = SOFTMAX,
+    bias: Float[Tensor, "h #T S"] | None = None,
 ) -> Float[Tensor, "B h T S"]:
-    """The distribution of q k^T / sqrt(d) where the mask allows, in float32 whatever autocast does."""
+    """The distribution of q k^T / sqrt(d) plus the bias where the mask allows, in float32 whatever autocast does."""
     with torch.autocast(queries.device.type, enabled=False):
         scaled = at_least_float32(queries) * queries.shape[-1] ** -0.5
-        weights: Tensor = distribution(scaled @ at_least_float32(keys).mT, mask)
+        scores = scaled @ at_least_float32(keys).mT
+        weights: Tensor = distribution(scores if bias is None else scores + bias, mask)
         return weights
 
 

@@ -13,6 +13,7 @@ from torch.autograd.profiler import record_function
 from nmt.attention.capture import Attention
 from nmt.attention.distributions import SOFTMAX, Distribution
 from nmt.attention.kernels import attend, attention_mask, attention_weights, plain_context
+from nmt.attention.positions import RelativeBias, rotate
 from nmt.layout import Layout
 
 
@@ -36,7 +37,7 @@ class MultiHeadAttention(Attention):
         self.num_heads = num_heads
         self.dropout_prob = dropout_prob
         self.gain = gain
-        self.learned_gain = nn.Parameter(torch.ones(num_heads, 1)) if learn_gain else None
+        self.learned_gain = nn.Parameter(torch.ones(num_heads)) if learn_gain else None
         self.distribution = distribution
         self.output = nn.Linear(model_dim, model_dim)
 
@@ -47,11 +48,19 @@ class MultiHeadAttention(Attention):
         """With the gain, which every kernel so heeds."""
         queries = self._heads(projected)
         if self.learned_gain is not None:
-            queries = queries * self.learned_gain.to(queries.dtype)
+            queries = queries * self.learned_gain.to(queries.dtype)[:, None]
         return queries if self.gain == 1 else queries * self.gain
 
     def _attend(
-        self, query: Tensor, key: Tensor, value: Tensor, query_layout: Layout, key_layout: Layout, *, causal: bool
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        query_layout: Layout,
+        key_layout: Layout,
+        *,
+        causal: bool,
+        bias: Float[Tensor, "h T S"] | None = None,
     ) -> Float[Tensor, "... D"]:
         dropout_prob = self.dropout_prob if self.training else 0.0
         if self.record:
@@ -59,7 +68,8 @@ class MultiHeadAttention(Attention):
                 layout.pad(rows).transpose(1, 2)  # (B, h, L, d)
                 for rows, layout in ((query, query_layout), (key, key_layout), (value, key_layout))
             )
-            weights = attention_weights(queries, keys, attention_mask(query_layout, key_layout, causal=causal), self.distribution)
+            mask = attention_mask(query_layout, key_layout, causal=causal)
+            weights = attention_weights(queries, keys, mask, self.distribution, bias)
             self.record(weights, values, self.output.weight.T.unflatten(0, (self.num_heads, -1)))
             context = query_layout.unpad(plain_context(weights, values, dropout_prob).transpose(1, 2))
         else:
@@ -72,6 +82,7 @@ class MultiHeadAttention(Attention):
                     key_layout,
                     causal=causal,
                     distribution=self.distribution,
+                    bias=bias,
                     dropout_prob=dropout_prob,
                 )
         output: Tensor = self.output(context.flatten(-2))
@@ -113,30 +124,54 @@ class KeyValueCache:
         return KeyValueCache(self.keys.index_select(0, sentences), self.values.index_select(0, sentences), self.length)
 
     def attend(
-        self, query: Float[Tensor, "R h d"], mask: Bool[Tensor, "B Q C2"] | None, distribution: Distribution
+        self,
+        query: Float[Tensor, "R h d"],
+        mask: Bool[Tensor, "B Q C2"] | None,
+        distribution: Distribution,
+        bias: Float[Tensor, "h 1 C2"] | None = None,
     ) -> tuple[Float[Tensor, "R D"], Float[Tensor, "B h W C2"]]:
         """Contexts of the W rows of each sentence over what the mask allows, and the weights; Q is W, or 1 for all rows alike."""
         queries = query.unflatten(0, (len(self.keys), -1)).transpose(1, 2)  # (B, h, W, d)
         keys, values = self.keys[..., : self.length].mT, self.values[:, :, : self.length]
-        weights = attention_weights(queries, keys, None if mask is None else mask.unsqueeze(1), distribution)
+        weights = attention_weights(queries, keys, None if mask is None else mask.unsqueeze(1), distribution, bias)
         return plain_context(weights, values).transpose(1, 2).flatten(2).flatten(0, 1), weights
 
 
 class SelfAttention(MultiHeadAttention):
-    """Every position of a sentence attends to the others, or with ``causal`` to those before it and itself."""
+    """Every position of a sentence attends to the others, or with ``causal`` to those before it and itself.
 
-    def __init__(self, model_dim: int, num_heads: int, dropout_prob: float, *, causal: bool, **options: Any) -> None:
+    With ``rotary``, queries and keys are turned by their positions; ``bias`` makes scores depend on the distance.
+    """
+
+    def __init__(
+        self,
+        model_dim: int,
+        num_heads: int,
+        dropout_prob: float,
+        *,
+        causal: bool,
+        rotary: bool = False,
+        bias: RelativeBias | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(model_dim, num_heads, dropout_prob, **options)
-        self.causal = causal
+        self.causal, self.rotary, self.bias = causal, rotary, bias
         self.query_key_value = nn.Linear(model_dim, 3 * model_dim)
 
     def forward(self, states: Float[Tensor, "... D"], layout: Layout) -> Float[Tensor, "... D"]:
-        query, key, value = self._project(states)
-        return self._attend(query, key, value, layout, layout, causal=self.causal)
+        query, key, value = self._project(states, layout.positions())
+        bias = None
+        if self.bias is not None:
+            positions = torch.arange(layout.max_length, device=states.device)
+            bias = self.bias(positions, positions)
+        return self._attend(query, key, value, layout, layout, causal=self.causal, bias=bias)
 
-    def _project(self, states: Float[Tensor, "... D"]) -> tuple[Tensor, Tensor, Tensor]:
+    def _project(self, states: Float[Tensor, "... D"], positions: Int[Tensor, "..."]) -> tuple[Tensor, Tensor, Tensor]:
         query, key, value = self.query_key_value(states).chunk(3, dim=-1)
-        return self._queries(query), self._heads(key), self._heads(value)
+        queries, keys = self._queries(query), self._heads(key)
+        if self.rotary:
+            queries, keys = rotate(queries, positions), rotate(keys, positions)
+        return queries, keys, self._heads(value)
 
     def init_cache(self, num_sentences: int, width: int, like: Tensor, capacity: int = 32) -> KeyValueCache:
         """An empty cache for ``capacity`` positions, on the device of ``like``, a tensor of the type that this module computes in."""
@@ -149,9 +184,14 @@ class SelfAttention(MultiHeadAttention):
         self, states: Float[Tensor, "R D"], cache: KeyValueCache, mask: Bool[Tensor, "B W C"] | None = None
     ) -> Float[Tensor, "R D"]:
         """The newest position of R = B * W rows, which the cache takes in, over the slots where the mask allows."""
-        query, key, value = self._project(states)
+        width = len(states) // len(cache.keys)
+        position = torch.full((1,), cache.length // width, device=states.device)
+        query, key, value = self._project(states, position)
         cache.append(key, value)
-        context, _ = cache.attend(query, mask, self.distribution)
+        bias = None
+        if self.bias is not None:
+            bias = self.bias(position, torch.arange(cache.length, device=states.device) // width)
+        context, _ = cache.attend(query, mask, self.distribution, bias)
         output: Tensor = self.output(context)
         return output
 

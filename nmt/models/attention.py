@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nmt.attention.distributions import SOFTMAX, Distribution, Entmax, SinkSoftmax
+from nmt.attention.positions import BucketBias, LinearBias, RelativeBias
 from nmt.attention.scopes import LocalMonotonic, LocalPredictive
 from nmt.attention.scores import (
     AdditiveScore,
@@ -16,7 +17,7 @@ from nmt.attention.scores import (
     RecurrentScore,
     ScaledDotScore,
 )
-from nmt.config import AttentionConfig, RecurrentAttentionConfig, RecurrentScope, Score, TransformerConfig
+from nmt.config import AttentionConfig, Position, RecurrentAttentionConfig, RecurrentScope, Score, TransformerConfig
 from nmt.config import Distribution as Kind
 from nmt.models.layers import init_matrix
 
@@ -87,3 +88,14 @@ def multihead_options(config: AttentionConfig, model: TransformerConfig) -> dict
         "learn_gain": config.score is Score.learned_scaled_dot,
         "distribution": build_distribution(config.distribution, model.num_heads),
     }
+
+
+def self_attention_options(config: AttentionConfig, model: TransformerConfig, *, causal: bool) -> dict[str, Any]:
+    """The same of a self-attention, which may know positions."""
+    bias: RelativeBias | None = None
+    match model.position:
+        case Position.alibi:
+            bias = LinearBias(model.num_heads)
+        case Position.buckets:
+            bias = BucketBias(model.num_heads, causal=causal)
+    return {**multihead_options(config, model), "causal": causal, "rotary": model.position is Position.rotary, "bias": bias}

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from nmt.attention.scores import at_least_float32
-from nmt.config import Tying
+from nmt.config import Position, TransformerConfig, Tying
 
 
 class OutputLayer(nn.Linear):
@@ -58,8 +58,42 @@ def init_recurrent(weight: Tensor, blocks: int) -> None:
             nn.init.orthogonal_(block)
 
 
-def sinusoidal_positions(positions: Int[Tensor, "..."], dim: int) -> Float[Tensor, "... D"]:
-    """Vaswani et al. 2017, section 3.5: PE(p, 2i) = sin(p / 10000^(2i/D)), PE(p, 2i+1) = cos of the same."""
-    frequencies = torch.exp(torch.arange(0, dim, 2, device=positions.device) * (-math.log(10_000.0) / dim))
-    angles = positions.unsqueeze(-1) * frequencies
-    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)
+class SinusoidalPositions(nn.Module):
+    """PE(p, 2i) = sin(p / 10000^(2i/D)), PE(p, 2i+1) = cos of the same: Vaswani et al. 2017, section 3.5."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, positions: Int[Tensor, "..."]) -> Float[Tensor, "... D"]:
+        frequencies = torch.exp(torch.arange(0, self.dim, 2, device=positions.device) * (-math.log(10_000.0) / self.dim))
+        angles = positions.unsqueeze(-1) * frequencies
+        return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)
+
+
+class LearnedPositions(nn.Module):
+    """A vector for each of so many positions, which begins as the sinusoidal one; from there on all share the last.
+
+    Gehring et al. 2017, section 3.1, who let them begin at random.
+    """
+
+    def __init__(self, count: int, dim: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(SinusoidalPositions(dim)(torch.arange(count)))
+
+    def forward(self, positions: Int[Tensor, "..."]) -> Float[Tensor, "... D"]:
+        return self.weight[positions.clamp(max=len(self.weight) - 1)]
+
+
+PositionVectors = SinusoidalPositions | LearnedPositions
+
+
+def build_positions(config: TransformerConfig) -> PositionVectors | None:
+    """The vectors that a configuration adds to embeddings, if it does."""
+    match config.position:
+        case Position.sinusoidal:
+            return SinusoidalPositions(config.model_dim)
+        case Position.learned:
+            return LearnedPositions(config.max_positions, config.model_dim)
+        case _:
+            return None

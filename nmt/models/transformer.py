@@ -15,9 +15,9 @@ from nmt.attention.multihead import CrossAttention, KeyValueCache, SelfAttention
 from nmt.config import NormPlacement, TransformerConfig
 from nmt.dropout import dropout
 from nmt.layout import Layout
-from nmt.models.attention import multihead_options
+from nmt.models.attention import multihead_options, self_attention_options
 from nmt.models.interface import Memory, Seq2Seq, State, StepOutput
-from nmt.models.layers import Embeddings, init_matrix, sinusoidal_positions
+from nmt.models.layers import Embeddings, PositionVectors, build_positions, init_matrix
 
 
 @dataclass(slots=True)
@@ -108,7 +108,7 @@ class EncoderLayer(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         self.self_attention = SelfAttention(
-            config.model_dim, config.num_heads, causal=False, **multihead_options(config.encoder_self, config)
+            config.model_dim, config.num_heads, **self_attention_options(config.encoder_self, config, causal=False)
         )
         self.feedforward = FeedForward(config)
         self.around_self = Residual(config)
@@ -123,7 +123,7 @@ class DecoderLayer(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         self.self_attention = SelfAttention(
-            config.model_dim, config.num_heads, causal=True, **multihead_options(config.decoder_self, config)
+            config.model_dim, config.num_heads, **self_attention_options(config.decoder_self, config, causal=True)
         )
         self.cross_attention = CrossAttention(
             config.model_dim, config.num_heads, **multihead_options(config.decoder_cross, config)
@@ -163,6 +163,8 @@ class Transformer(Seq2Seq):
         super().__init__()
         self.config = config
         self.embeddings = Embeddings(vocab_sizes, config.model_dim, config.tying)
+        self.source_positions = build_positions(config)
+        self.target_positions = build_positions(config)
         self.encoder = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder.num_layers))
         self.decoder = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder.num_layers))
         pre = config.norm is NormPlacement.pre
@@ -171,17 +173,16 @@ class Transformer(Seq2Seq):
         self.reset()
 
     def reset(self) -> None:
-        """Draw all weights anew from torch's generator: Xavier for matrices, zero for biases."""
+        """Draw weights anew from torch's generator: Xavier for matrices, zero for biases. Gains, sinks and positions stay as they begin."""
         self.embeddings.reset()
         for stack in (self.encoder, self.decoder):
-            for name, parameter in stack.named_parameters():
-                if parameter.ndim > 1:
-                    init_matrix(parameter, 3 if "query_key_value" in name else 2 if "key_value" in name else 1)
-                elif name.endswith("bias"):
-                    nn.init.zeros_(parameter)
+            for name, layer in stack.named_modules():
+                if isinstance(layer, nn.Linear):
+                    init_matrix(layer.weight, 3 if name.endswith("query_key_value") else 2 if name.endswith("key_value") else 1)
+                    nn.init.zeros_(layer.bias)
 
     def encode(self, source: Int[Tensor, "..."], layout: Layout) -> TransformerMemory:
-        states = self._embed(self.embeddings.source, source, layout.positions())
+        states = self._embed(self.embeddings.source(source), self.source_positions, layout.positions())
         for layer in self.encoder:
             states = self._run(layer, states, layout)
         states = self.encoder_norm(states)
@@ -198,7 +199,7 @@ class Transformer(Seq2Seq):
 
     def step(self, previous: Int[Tensor, " R"], state: State, memory: Memory, *, with_attention: bool = False) -> StepOutput:
         state, memory = cast(TransformerState, state), cast(TransformerMemory, memory)
-        states = self._embed(self.embeddings.target, previous, previous.new_tensor(state.position))
+        states = self._embed(self.embeddings.target(previous), self.target_positions, previous.new_tensor(state.position))
         past = state.advance()
         for layer, target, source in zip(self._decoder_layers(), state.target, memory.caches(), strict=True):
             states, weights = layer.step(states, target, past, source, memory.layout.mask)
@@ -207,7 +208,7 @@ class Transformer(Seq2Seq):
 
     def decode(self, target_in: Int[Tensor, "..."], layout: Layout, memory: Memory) -> Float[Tensor, "... D"]:
         memory = cast(TransformerMemory, memory)
-        states = self._embed(self.embeddings.target, target_in, layout.positions())
+        states = self._embed(self.embeddings.target(target_in), self.target_positions, layout.positions())
         for layer, key, value in zip(self._decoder_layers(), memory.keys, memory.values, strict=True):
             states = self._run(layer, states, layout, key, value, memory.layout)
         hidden: Tensor = self.decoder_norm(states)
@@ -234,8 +235,9 @@ class Transformer(Seq2Seq):
             return cast(Tensor, checkpoint(layer, *inputs, use_reentrant=False))
         return cast(Tensor, layer(*inputs))
 
-    def _embed(self, table: nn.Embedding, ids: Tensor, positions: Tensor) -> Tensor:
-        """Embeddings times sqrt(D), plus positions (sections 3.4 and 3.5)."""
-        dim = self.config.model_dim
-        embedded = table(ids) * dim**0.5 + sinusoidal_positions(positions, dim)
-        return dropout(embedded, self.config.dropout, self.training)
+    def _embed(
+        self, embedded: Float[Tensor, "... D"], vectors: PositionVectors | None, positions: Int[Tensor, "..."]
+    ) -> Float[Tensor, "... D"]:
+        """Embeddings times sqrt(D), plus vectors of positions (sections 3.4 and 3.5)."""
+        states = embedded * self.config.model_dim**0.5
+        return dropout(states if vectors is None else states + vectors(positions), self.config.dropout, self.training)

@@ -150,7 +150,7 @@ def test_gains_and_distributions_of_heads():
     torch.manual_seed(1)
     distribution = Entmax(HEADS, alpha=1.5)
     attention = SelfAttention(MODEL_DIM, HEADS, 0.0, causal=False, gain=0.7, learn_gain=True, distribution=distribution).double()
-    attention.learned_gain.copy_(torch.tensor([[0.5], [2.0], [3.0]]))
+    attention.learned_gain.copy_(torch.tensor([0.5, 2.0, 3.0]))
     layout = Layout.of([5, 5])
     states = random(layout, 2)
     with capture({"self": attention}) as records:

@@ -8,7 +8,7 @@ import torch
 from nmt.config import AttentionConfig, NormPlacement, StackConfig, TransformerConfig
 from nmt.layout import Layout
 from nmt.models import build_model
-from nmt.models.layers import sinusoidal_positions
+from nmt.models.layers import LearnedPositions, SinusoidalPositions
 
 VOCAB, MODEL_DIM, HEADS, FEEDFORWARD = 29, 10, 2, 13
 SOURCE_LENGTHS, TARGET_LENGTHS = [5, 3, 7], [4, 6, 1]
@@ -108,7 +108,13 @@ def test_it_is_the_transformer_of_torch(norm):
 
 def test_sinusoidal_positions():
     expected = embed(torch.zeros(1, MODEL_DIM), torch.zeros(1, 1000, dtype=torch.long))
-    torch.testing.assert_close(sinusoidal_positions(torch.arange(1000), MODEL_DIM), expected[0], atol=1e-4, rtol=0)
+    torch.testing.assert_close(SinusoidalPositions(MODEL_DIM)(torch.arange(1000)), expected[0], atol=1e-4, rtol=0)
+
+
+def test_learned_positions_begin_as_sinusoidal_ones_and_end_with_the_last():
+    positions = LearnedPositions(7, MODEL_DIM)
+    assert torch.equal(positions(torch.arange(7)), SinusoidalPositions(MODEL_DIM)(torch.arange(7)))
+    assert torch.equal(positions(torch.tensor([6, 7, 1000])), positions(torch.tensor([6, 6, 6])))
 
 
 @pytest.mark.parametrize(
