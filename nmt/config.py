@@ -423,11 +423,12 @@ class StackConfig:
 @dataclass(kw_only=True, slots=True)
 class AttentionConfig:
     """One place of attention in the Transformer, whose scores are dot, scaled_dot or learned_scaled_dot, divided by ``temperature``;
-    ``dropout`` acts on its weights."""
+    ``dropout`` acts on its weights. Heads share ``num_kv_heads`` heads of keys and values, 1 in multi-query attention."""
 
     score: Score = Score.scaled_dot
     distribution: Distribution = Distribution.softmax
     temperature: float = 1.0
+    num_kv_heads: int | None = None
     dropout: float = 0.0
 
 

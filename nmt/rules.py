@@ -189,6 +189,11 @@ def _validate_model(model: ModelConfig) -> None:
         if model.position is Position.rotary and head_dim % 2:
             raise ConfigError(f"`model.position=rotary` turns pairs, but a head has {head_dim} dimensions")
         for place in ("encoder_self", "decoder_self", "decoder_cross"):
+            shared = getattr(model, place).num_kv_heads
+            if shared is not None and model.num_heads % shared:
+                raise ConfigError(
+                    f"`model.num_heads` ({model.num_heads}) must be a multiple of `model.{place}.num_kv_heads`, which is {shared}"
+                )
             score = getattr(model, place).score
             if score in REFUSED_SCORES:
                 raise ConfigError(f"`model.{place}.score={score.name}` is not for several heads: {REFUSED_SCORES[score]}")
@@ -235,7 +240,9 @@ def _validate_sizes(values: Mapping[str, Any], path: str) -> None:
         key = f"{path}.{name}"
         if isinstance(value, Mapping):
             _validate_sizes(value, key)
-        elif name.endswith(("_dim", "_layers", "num_heads", "max_length", "max_positions", "window")) and value < 1:
+        elif value is None:
+            continue
+        elif name.endswith(("_dim", "_layers", "_heads", "max_length", "max_positions", "window")) and value < 1:
             raise ConfigError(f"`{key}` must be at least 1, but is {value}")
         elif name == "temperature" and value <= 0:
             raise ConfigError(f"`{key}` must be above 0, but is {value}")

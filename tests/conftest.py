@@ -92,6 +92,9 @@ def _variants():
 
     for position in [position for position in Position if position is not Position.sinusoidal]:
         yield f"transformer-{position.name}", replace(transformer, model_dim=24, position=position, max_positions=5)
+    for shared in (1, 2):
+        attention = everywhere(AttentionConfig(num_kv_heads=shared))
+        yield f"transformer-kv{shared}", replace(attention, model_dim=24, num_heads=4)
     for score in (Score.dot, Score.learned_scaled_dot):
         yield f"transformer-{score.name}", everywhere(AttentionConfig(score=score, temperature=0.7))
     for distribution in [distribution for distribution in Distribution if distribution is not Distribution.softmax]:

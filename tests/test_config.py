@@ -18,6 +18,7 @@ from nmt.config import (
     ExponentialConfig,
     LuongConfig,
     PlateauConfig,
+    Position,
     RecurrentAttentionConfig,
     Score,
     SearchConfig,
@@ -126,6 +127,18 @@ def test_what_is_no_time(value):
         (
             {"model": TransformerConfig(decoder_cross=AttentionConfig(score=Score.location))},
             "`model.decoder_cross.score=location` is not for several heads: it has no keys that heads could share",
+        ),
+        (
+            {"model": TransformerConfig(encoder_self=AttentionConfig(num_kv_heads=3))},
+            "`model.num_heads` .4. must be a multiple of `model.encoder_self.num_kv_heads`, which is 3",
+        ),
+        (
+            {"model": TransformerConfig(encoder_self=AttentionConfig(num_kv_heads=0))},
+            "`model.encoder_self.num_kv_heads` must be at least 1, but is 0",
+        ),
+        (
+            {"model": TransformerConfig(model_dim=20, num_heads=4, position=Position.rotary)},
+            "`model.position=rotary` turns pairs, but a head has 5 dimensions",
         ),
         (
             {"model": TransformerConfig(encoder_self=AttentionConfig(temperature=0.0))},

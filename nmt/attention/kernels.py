@@ -1,6 +1,7 @@
 """Softmax attention over several heads, by the kernel that suits the hardware; all of them compute the same.
 
-Letters: B sentences, T query positions, S key positions, N packed tokens; h heads, d width of a head.
+Letters: B sentences, T query positions, S key positions, N packed tokens; h heads, d width of a head, g heads of keys and values: h is a
+multiple of g, and each of them is read by h / g heads side by side (Ainslie et al. 2023; g = 1: Shazeer 2019).
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ def choose_kernel(device_type: str, dtype: torch.dtype, head_dim: int, *, packed
 
 def attend(
     query: Float[Tensor, "... h d"],
-    key: Float[Tensor, "... h d"],
-    value: Float[Tensor, "... h d"],
+    key: Float[Tensor, "... g d"],
+    value: Float[Tensor, "... g d"],
     query_layout: Layout,
     key_layout: Layout,
     *,
@@ -71,7 +72,9 @@ def attend(
     mask = attention_mask(query_layout, key_layout, causal=causal)
     if kernel is Kernel.fused:
         added = mask if bias is None else bias.to(queries.dtype).masked_fill(~mask, -torch.inf)
-        context = F.scaled_dot_product_attention(queries, keys, values, attn_mask=added, dropout_p=dropout_prob)
+        context = F.scaled_dot_product_attention(
+            queries, keys, values, attn_mask=added, dropout_p=dropout_prob, enable_gqa=keys.shape[1] != queries.shape[1]
+        )
     else:
         context = plain_context(attention_weights(queries, keys, mask, distribution, bias), values, dropout_prob)
     return query_layout.unpad(context.transpose(1, 2))
@@ -88,7 +91,7 @@ def attention_mask(query_layout: Layout, key_layout: Layout, *, causal: bool) ->
 
 def attention_weights(
     queries: Float[Tensor, "B h T d"],
-    keys: Float[Tensor, "B h S d"],
+    keys: Float[Tensor, "B g S d"],
     mask: Bool[Tensor, "B 1 Q S"] | None,
     distribution: Distribution = SOFTMAX,
     bias: Float[Tensor, "h #T S"] | None = None,
@@ -96,16 +99,30 @@ def attention_weights(
     """The distribution of q k^T / sqrt(d) plus the bias where the mask allows, in float32 whatever autocast does."""
     with torch.autocast(queries.device.type, enabled=False):
         scaled = at_least_float32(queries) * queries.shape[-1] ** -0.5
-        scores = scaled @ at_least_float32(keys).mT
+        scores = _by_key_heads(scaled, at_least_float32(keys).mT)
         weights: Tensor = distribution(scores if bias is None else scores + bias, mask)
         return weights
 
 
 def plain_context(
-    weights: Float[Tensor, "B h T S"], values: Float[Tensor, "B h S d"], dropout_prob: float = 0.0
+    weights: Float[Tensor, "B h T S"], values: Float[Tensor, "B g S d"], dropout_prob: float = 0.0
 ) -> Float[Tensor, "B h T d"]:
     """The weighted sum of the values; ``dropout_prob`` acts on the weights."""
-    return dropout(weights, dropout_prob).to(values.dtype) @ values
+    return _by_key_heads(dropout(weights, dropout_prob).to(values.dtype), values)
+
+
+def _by_key_heads(rows: Float[Tensor, "B h T K"], matrices: Float[Tensor, "B g K M"]) -> Float[Tensor, "B h T M"]:
+    """Products of each head's rows with the matrix of its keys or values, without copies of those."""
+    num_heads, num_shared = rows.shape[1], matrices.shape[1]
+    if num_heads == num_shared:
+        return rows @ matrices
+    products: Tensor = rows.unflatten(1, (num_shared, -1)).flatten(2, 3) @ matrices
+    return products.view(*rows.shape[:3], -1)
+
+
+def expand_heads(shared: Float[Tensor, "... g d"], num_heads: int) -> Float[Tensor, "... h d"]:
+    """Keys or values of each head."""
+    return shared if shared.shape[-2] == num_heads else shared.repeat_interleave(num_heads // shared.shape[-2], dim=-2)
 
 
 def _attend_varlen(
@@ -115,8 +132,8 @@ def _attend_varlen(
 
     context = varlen.varlen_attn(
         query,
-        key,
-        value,
+        expand_heads(key, query.shape[-2]),  # `enable_gqa` is of torch 2.13
+        expand_heads(value, query.shape[-2]),
         query_layout.offsets,
         key_layout.offsets,
         query_layout.max_length,

@@ -12,7 +12,7 @@ from torch.autograd.profiler import record_function
 
 from nmt.attention.capture import Attention
 from nmt.attention.distributions import SOFTMAX, Distribution
-from nmt.attention.kernels import attend, attention_mask, attention_weights, plain_context
+from nmt.attention.kernels import attend, attention_mask, attention_weights, expand_heads, plain_context
 from nmt.attention.positions import RelativeBias, rotate
 from nmt.layout import Layout
 
@@ -20,7 +20,8 @@ from nmt.layout import Layout
 class MultiHeadAttention(Attention):
     """What both kinds share: heads, dropout on the weights while training, the output projection, and recording.
 
-    Scores are ``gain`` q . k / sqrt(d), with ``learn_gain`` times a parameter of each head that begins as 1.
+    Scores are ``gain`` q . k / sqrt(d), with ``learn_gain`` times a parameter of each head that begins as 1. All heads share
+    ``num_kv_heads`` heads of keys and values; if that is not given, each has its own.
     """
 
     def __init__(
@@ -29,20 +30,28 @@ class MultiHeadAttention(Attention):
         num_heads: int,
         dropout_prob: float,
         *,
+        num_kv_heads: int | None = None,
         gain: float = 1.0,
         learn_gain: bool = False,
         distribution: Distribution = SOFTMAX,
     ) -> None:
         super().__init__()
         self.num_heads = num_heads
+        self.head_dim = model_dim // num_heads
+        self.num_kv_heads = num_kv_heads or num_heads
         self.dropout_prob = dropout_prob
         self.gain = gain
         self.learned_gain = nn.Parameter(torch.ones(num_heads)) if learn_gain else None
         self.distribution = distribution
         self.output = nn.Linear(model_dim, model_dim)
 
-    def _heads(self, projected: Float[Tensor, "... D"]) -> Float[Tensor, "... h d"]:
-        return projected.view(*projected.shape[:-1], self.num_heads, -1)
+    @property
+    def kv_dim(self) -> int:
+        """Width of the keys, and of the values, of all heads."""
+        return self.num_kv_heads * self.head_dim
+
+    def _heads(self, projected: Float[Tensor, "... K"]) -> Float[Tensor, "... h d"]:
+        return projected.view(*projected.shape[:-1], -1, self.head_dim)
 
     def _queries(self, projected: Float[Tensor, "... D"]) -> Float[Tensor, "... h d"]:
         """With the gain, which every kernel so heeds."""
@@ -70,7 +79,8 @@ class MultiHeadAttention(Attention):
             )
             mask = attention_mask(query_layout, key_layout, causal=causal)
             weights = attention_weights(queries, keys, mask, self.distribution, bias)
-            self.record(weights, values, self.output.weight.T.unflatten(0, (self.num_heads, -1)))
+            each = expand_heads(values.transpose(1, 2), self.num_heads).transpose(1, 2)
+            self.record(weights, each, self.output.weight.T.unflatten(0, (self.num_heads, -1)))
             context = query_layout.unpad(plain_context(weights, values, dropout_prob).transpose(1, 2))
         else:
             with record_function("attention"):
@@ -99,18 +109,18 @@ class KeyValueCache:
     Keys stand column by column: in that order the products of a step are 4 to 7 times faster on the CPU.
     """
 
-    keys: Float[Tensor, "B h d C"]
-    values: Float[Tensor, "B h C d"]
+    keys: Float[Tensor, "B g d C"]
+    values: Float[Tensor, "B g C d"]
     length: int = 0
 
     @staticmethod
-    def of(keys: Float[Tensor, "B S h d"], values: Float[Tensor, "B S h d"]) -> KeyValueCache:
+    def of(keys: Float[Tensor, "B S g d"], values: Float[Tensor, "B S g d"]) -> KeyValueCache:
         """A full one."""
         return KeyValueCache(keys.permute(0, 2, 3, 1).contiguous(), values.transpose(1, 2).contiguous(), keys.shape[1])
 
-    def append(self, key: Float[Tensor, "R h d"], value: Float[Tensor, "R h d"]) -> None:
+    def append(self, key: Float[Tensor, "R g d"], value: Float[Tensor, "R g d"]) -> None:
         """The next position of all rows, R = B * W."""
-        key, value = (new.unflatten(0, (len(self.keys), -1)) for new in (key, value))  # (B, W, h, d)
+        key, value = (new.unflatten(0, (len(self.keys), -1)) for new in (key, value))  # (B, W, g, d)
         end = self.length + key.shape[1]
         if end > self.keys.shape[3]:
             self.keys = torch.cat([self.keys, torch.empty_like(self.keys)], dim=3)
@@ -156,7 +166,7 @@ class SelfAttention(MultiHeadAttention):
     ) -> None:
         super().__init__(model_dim, num_heads, dropout_prob, **options)
         self.causal, self.rotary, self.bias = causal, rotary, bias
-        self.query_key_value = nn.Linear(model_dim, 3 * model_dim)
+        self.query_key_value = nn.Linear(model_dim, model_dim + 2 * self.kv_dim)
 
     def forward(self, states: Float[Tensor, "... D"], layout: Layout) -> Float[Tensor, "... D"]:
         query, key, value = self._project(states, layout.positions())
@@ -167,7 +177,7 @@ class SelfAttention(MultiHeadAttention):
         return self._attend(query, key, value, layout, layout, causal=self.causal, bias=bias)
 
     def _project(self, states: Float[Tensor, "... D"], positions: Int[Tensor, "..."]) -> tuple[Tensor, Tensor, Tensor]:
-        query, key, value = self.query_key_value(states).chunk(3, dim=-1)
+        query, key, value = self.query_key_value(states).split([self.output.in_features, self.kv_dim, self.kv_dim], dim=-1)
         queries, keys = self._queries(query), self._heads(key)
         if self.rotary:
             queries, keys = rotate(queries, positions), rotate(keys, positions)
@@ -175,9 +185,8 @@ class SelfAttention(MultiHeadAttention):
 
     def init_cache(self, num_sentences: int, width: int, like: Tensor, capacity: int = 32) -> KeyValueCache:
         """An empty cache for ``capacity`` positions, on the device of ``like``, a tensor of the type that this module computes in."""
-        head_dim = self.output.in_features // self.num_heads
-        keys = like.new_empty(num_sentences, self.num_heads, head_dim, capacity * width)
-        values = like.new_empty(num_sentences, self.num_heads, capacity * width, head_dim)
+        keys = like.new_empty(num_sentences, self.num_kv_heads, self.head_dim, capacity * width)
+        values = like.new_empty(num_sentences, self.num_kv_heads, capacity * width, self.head_dim)
         return KeyValueCache(keys, values)
 
     def step(
@@ -202,9 +211,9 @@ class CrossAttention(MultiHeadAttention):
     def __init__(self, model_dim: int, num_heads: int, dropout_prob: float, **options: Any) -> None:
         super().__init__(model_dim, num_heads, dropout_prob, **options)
         self.query = nn.Linear(model_dim, model_dim)
-        self.key_value = nn.Linear(model_dim, 2 * model_dim)
+        self.key_value = nn.Linear(model_dim, 2 * self.kv_dim)
 
-    def project(self, memory: Float[Tensor, "... D"]) -> tuple[Float[Tensor, "... h d"], Float[Tensor, "... h d"]]:
+    def project(self, memory: Float[Tensor, "... D"]) -> tuple[Float[Tensor, "... g d"], Float[Tensor, "... g d"]]:
         """Keys and values of the memory, in its layout."""
         key, value = self.key_value(memory).chunk(2, dim=-1)
         return self._heads(key), self._heads(value)

@@ -84,6 +84,7 @@ def multihead_options(config: AttentionConfig, model: TransformerConfig) -> dict
     head_dim = model.model_dim // model.num_heads
     return {
         "dropout_prob": config.dropout,
+        "num_kv_heads": config.num_kv_heads,
         "gain": (head_dim**0.5 if config.score is Score.dot else 1.0) / config.temperature,
         "learn_gain": config.score is Score.learned_scaled_dot,
         "distribution": build_distribution(config.distribution, model.num_heads),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float, Int
@@ -44,11 +45,13 @@ class Embeddings(nn.Module):
         nn.init.zeros_(self.output.bias)
 
 
-def init_matrix(weight: Tensor, blocks: int = 1) -> None:
-    """Xavier-uniform, each of ``blocks`` stacked matrices on its own."""
+def init_matrix(weight: Tensor, blocks: int | Sequence[int] = 1) -> None:
+    """Xavier-uniform, each of ``blocks`` stacked matrices on its own; or blocks of so many rows each, which may be none."""
+    sizes = [len(weight) // blocks] * blocks if isinstance(blocks, int) else list(blocks)
     with torch.no_grad():
-        for block in weight.chunk(blocks):
-            nn.init.xavier_uniform_(block)
+        for block in weight.split(sizes):
+            if len(block):
+                nn.init.xavier_uniform_(block)
 
 
 def init_recurrent(weight: Tensor, blocks: int) -> None:

@@ -24,8 +24,8 @@ from nmt.models.layers import Embeddings, PositionVectors, build_positions, init
 class TransformerMemory(Memory):
     """Keys and values of every decoder layer's cross-attention, in ``layout``; once steps have asked for them, also as caches."""
 
-    keys: list[Float[Tensor, "... h d"]]
-    values: list[Float[Tensor, "... h d"]]
+    keys: list[Float[Tensor, "... g d"]]
+    values: list[Float[Tensor, "... g d"]]
     layout: Layout
     cached: list[KeyValueCache] | None = None
 
@@ -178,7 +178,12 @@ class Transformer(Seq2Seq):
         for stack in (self.encoder, self.decoder):
             for name, layer in stack.named_modules():
                 if isinstance(layer, nn.Linear):
-                    init_matrix(layer.weight, 3 if name.endswith("query_key_value") else 2 if name.endswith("key_value") else 1)
+                    rows = layer.out_features
+                    if name.endswith("key_value"):
+                        keys = (rows - self.config.model_dim if name.endswith("query_key_value") else rows) // 2
+                        init_matrix(layer.weight, [rows - 2 * keys, keys, keys])
+                    else:
+                        init_matrix(layer.weight)
                     nn.init.zeros_(layer.bias)
 
     def encode(self, source: Int[Tensor, "..."], layout: Layout) -> TransformerMemory:

@@ -165,3 +165,43 @@ def test_gains_and_distributions_of_heads():
     for t in range(5):
         steps.append(attention.step(states[:, t], cache))
     torch.testing.assert_close(torch.stack(steps, 1), expected)
+
+
+@pytest.mark.parametrize("shared", [1, 2, 3, 6])
+@pytest.mark.parametrize("causal", [False, True])
+def test_shared_keys_and_values_are_copies_of_them(shared, causal):
+    """Ainslie et al. 2023: as if every head had its own, those of a group all alike. In forward, record, steps and gradients."""
+    heads, dim = 6, 30
+    torch.manual_seed(1)
+    grouped = with_random_biases(SelfAttention(dim, heads, 0.0, causal=causal, num_kv_heads=shared))
+    full = with_random_biases(SelfAttention(dim, heads, 0.0, causal=causal))
+
+    def repeated(rows):
+        query, key, value = rows.split([dim, shared * 5, shared * 5])
+        copies = [part.unflatten(0, (shared, 5)).repeat_interleave(heads // shared, dim=0).flatten(0, 1) for part in (key, value)]
+        return torch.cat([query, *copies])
+
+    full.output = grouped.output
+    full.query_key_value = parametrized = torch.nn.Linear(dim, 3 * dim).double()
+    with torch.no_grad():
+        parametrized.weight.copy_(repeated(grouped.query_key_value.weight))
+        parametrized.bias.copy_(repeated(grouped.query_key_value.bias))
+    layout = Layout.of(LENGTHS)
+    states = layout.pad_packed(torch.randn(layout.num_tokens, dim, dtype=torch.float64))
+    with capture({"grouped": grouped, "full": full}) as records:
+        watched, expected = grouped(states, layout), full(states, layout)
+    torch.testing.assert_close(watched, expected)
+    torch.testing.assert_close(grouped(states, layout), expected)
+    for found, wanted in ((records[0].weights, records[1].weights), (records[0].values, records[1].values)):
+        torch.testing.assert_close(found, wanted)
+    grouped(states, layout).square().sum().backward()
+    full(states, layout).square().sum().backward()
+    grad = parametrized.weight.grad.split(dim)
+    summed = [part.unflatten(0, (shared, -1, 5)).sum(1).flatten(0, 1) for part in grad[1:]]
+    torch.testing.assert_close(grouped.query_key_value.weight.grad, torch.cat([grad[0], *summed]))
+    if causal:
+        cache = grouped.init_cache(3, 1, like=states, capacity=2)
+        assert cache.keys.shape[1] == cache.values.shape[1] == shared
+        for t in range(7):
+            real = layout.mask[:, t]
+            torch.testing.assert_close(grouped.step(states[:, t], cache)[real], expected[real, t])
