@@ -130,6 +130,15 @@ class Position(Enum):
     buckets = "buckets"
 
 
+class SelfScope(Enum):
+    """Which positions of its sentence a Transformer's self-attention looks at: all, those in a window, or besides those at strides as long
+    as it; in a decoder none of what comes later."""
+
+    full = "full"
+    window = "window"
+    strided = "strided"
+
+
 class NormPlacement(Enum):
     pre = "pre"
     post = "post"
@@ -422,13 +431,19 @@ class StackConfig:
 
 @dataclass(kw_only=True, slots=True)
 class AttentionConfig:
-    """One place of attention in the Transformer, whose scores are dot, scaled_dot or learned_scaled_dot, divided by ``temperature``;
-    ``dropout`` acts on its weights. Heads share ``num_kv_heads`` heads of keys and values, 1 in multi-query attention."""
+    """One place of attention in the Transformer. Scores are dot, scaled_dot or learned_scaled_dot, divided by ``temperature``; ``dropout``
+    acts on weights. Heads share ``num_kv_heads`` heads of keys and values, 1 in multi-query attention. ``window`` is how far a window
+    reaches to each side, or the stride; the first ``num_sinks`` positions are in every window, and the first ``num_global`` besides have
+    all positions in theirs."""
 
     score: Score = Score.scaled_dot
     distribution: Distribution = Distribution.softmax
     temperature: float = 1.0
     num_kv_heads: int | None = None
+    scope: SelfScope = SelfScope.full
+    window: int = 16
+    num_sinks: int = 0
+    num_global: int = 0
     dropout: float = 0.0
 
 

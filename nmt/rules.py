@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nmt.config import (
+    AttentionConfig,
     Config,
     ModelConfig,
     OptimConfig,
@@ -16,6 +17,7 @@ from nmt.config import (
     RecurrentConfig,
     Score,
     SearchConfig,
+    SelfScope,
     SgdConfig,
     TokenizerConfig,
     TokenizerKind,
@@ -194,11 +196,23 @@ def _validate_model(model: ModelConfig) -> None:
                 raise ConfigError(
                     f"`model.num_heads` ({model.num_heads}) must be a multiple of `model.{place}.num_kv_heads`, which is {shared}"
                 )
+            _validate_scope(getattr(model, place), f"model.{place}")
             score = getattr(model, place).score
             if score in REFUSED_SCORES:
                 raise ConfigError(f"`model.{place}.score={score.name}` is not for several heads: {REFUSED_SCORES[score]}")
     if isinstance(model, RecurrentConfig) and model.hidden_dim % 2:
         raise ConfigError(f"`model.hidden_dim` must be even (two directions of the encoder), but is {model.hidden_dim}")
+
+
+def _validate_scope(attention: AttentionConfig, path: str) -> None:
+    if path.endswith("cross") and attention.scope is not SelfScope.full:
+        raise ConfigError(
+            f"`{path}.scope={attention.scope.name}` is for self-attention: target and source have no positions in common"
+        )
+    for name in ("num_sinks", "num_global"):
+        count = getattr(attention, name)
+        if count < 0 or (count and attention.scope is not SelfScope.window):
+            raise ConfigError(f"`{path}.{name}` must be 0, or above 0 with `{path}.scope=window`, but is {count}")
 
 
 def _validate_tokenizer(tokenizer: TokenizerConfig) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import itertools
 import json
 import sys
 import tempfile
@@ -24,6 +25,10 @@ import torch
 from bench_train import measure
 
 from nmt.attention import kernels
+from nmt.attention.distributions import Entmax
+from nmt.attention.kernels import Form
+from nmt.attention.positions import LinearBias
+from nmt.attention.scopes import CAUSAL, Strided, Window
 from nmt.config import (
     VARIANTS,
     BahdanauConfig,
@@ -113,16 +118,33 @@ def updater(
     )
 
 
-def attention_error(device: torch.device, dtype: torch.dtype, *, packed: bool, causal: bool) -> tuple[str, float]:
+FORMS = {
+    "full": Form(),
+    "causal": Form(CAUSAL),
+    "window": Form(Window(True, 4)),
+    "sinks": Form(Window(True, 4, num_sinks=2)),
+    "strided": Form(Strided(False, 4)),
+    "alibi": Form(CAUSAL, bias=LinearBias(4)),
+    "sparsemax": Form(CAUSAL, Entmax(4, alpha=2.0)),
+}
+
+
+def attention_error(device: torch.device, dtype: torch.dtype, form: Form, *, packed: bool) -> tuple[str, float]:
     """The kernel that is chosen, and its largest difference from plain products in float32 on the CPU."""
     generator = torch.Generator().manual_seed(1)
     layout = Layout.of([17, 5, 31], packed=packed)
     shape = (layout.num_tokens, 4, 32) if packed else (3, 31, 4, 32)
     parts = [torch.randn(shape, generator=generator).to(dtype) for _ in range(3)]
-    kernel = kernels.choose_kernel(device.type, dtype, 32, packed=packed, dropout_prob=0.0)
+    kernel = kernels.choose_kernel(device.type, dtype, 32, form, length=31, packed=packed, dropout_prob=0.0)
     on_device = layout.to(device)
-    context = kernels.attend(*(part.to(device) for part in parts), on_device, on_device, causal=causal)
-    plain = kernels.attend(*(part.float() for part in parts), layout, layout, causal=causal)
+    moved = Form(
+        form.scope, copy.deepcopy(form.distribution).to(device), copy.deepcopy(form.bias).to(device) if form.bias else None
+    )
+    context = kernels.attend(*(part.to(device) for part in parts), on_device, on_device, moved)
+    queries, keys, values = (layout.pad(part.float()).transpose(1, 2) for part in parts)
+    mask, bias = kernels.attention_mask(layout, layout, form.scope), kernels.position_bias(form.bias, 31, queries.device)
+    weights = kernels.attention_weights(queries, keys, mask, form.distribution, bias)
+    plain = layout.unpad(kernels.plain_context(weights, values).transpose(1, 2))
     return kernel.name, float((layout.real(context.cpu()).float() - layout.real(plain)).abs().max())
 
 
@@ -247,9 +269,9 @@ def main() -> int:
         print(f"{'ok  ' if found <= limit else 'FAIL'} {what}: {found:.2e} (at most {limit:.0e})", flush=True)
 
     for dtype, limit in ((torch.bfloat16, 0.03), (torch.float32, 1e-4)):
-        for packed, causal in ((False, False), (False, True), (True, False), (True, True)):
-            kernel, error = attention_error(device, dtype, packed=packed, causal=causal)
-            check(f"attention {kernel} {dtype} packed={packed} causal={causal}", lambda error=error: error, limit)
+        for (name, form), packed in itertools.product(FORMS.items(), (False, True)):
+            kernel, error = attention_error(device, dtype, form, packed=packed)
+            check(f"attention {name} {kernel} {dtype} packed={packed}", lambda error=error: error, limit)
     for name, config in SMALL.items():
         for packed in (False, True) if name == "transformer" else (False,):
             halves = (Precision.bf16, Precision.fp16) if on_gpu else (Precision.bf16,)

@@ -24,6 +24,7 @@ from nmt.config import (
     ScheduleConfig,
     Score,
     SearchConfig,
+    SelfScope,
     StackConfig,
     TokenizerConfig,
     TrackingConfig,
@@ -92,6 +93,15 @@ def _variants():
 
     for position in [position for position in Position if position is not Position.sinusoidal]:
         yield f"transformer-{position.name}", replace(transformer, model_dim=24, position=position, max_positions=5)
+    scopes = {
+        "window": {"scope": SelfScope.window, "window": 1},
+        "sinks": {"scope": SelfScope.window, "window": 1, "num_sinks": 2},
+        "global": {"scope": SelfScope.window, "window": 1, "num_global": 2},
+        "strided": {"scope": SelfScope.strided, "window": 2},
+    }
+    for name, settings in scopes.items():
+        attention = AttentionConfig(**settings)
+        yield f"transformer-{name}", replace(transformer, encoder_self=attention, decoder_self=attention)
     for shared in (1, 2):
         attention = everywhere(AttentionConfig(num_kv_heads=shared))
         yield f"transformer-kv{shared}", replace(attention, model_dim=24, num_heads=4)

@@ -22,6 +22,7 @@ from nmt.config import (
     RecurrentAttentionConfig,
     Score,
     SearchConfig,
+    SelfScope,
     SgdConfig,
     TrainConfig,
     TransformerConfig,
@@ -127,6 +128,14 @@ def test_what_is_no_time(value):
         (
             {"model": TransformerConfig(decoder_cross=AttentionConfig(score=Score.location))},
             "`model.decoder_cross.score=location` is not for several heads: it has no keys that heads could share",
+        ),
+        (
+            {"model": TransformerConfig(decoder_cross=AttentionConfig(scope=SelfScope.window))},
+            "`model.decoder_cross.scope=window` is for self-attention: target and source have no positions in common",
+        ),
+        (
+            {"model": TransformerConfig(decoder_self=AttentionConfig(num_sinks=4))},
+            "`model.decoder_self.num_sinks` must be 0, or above 0 with `model.decoder_self.scope=window`, but is 4",
         ),
         (
             {"model": TransformerConfig(encoder_self=AttentionConfig(num_kv_heads=3))},

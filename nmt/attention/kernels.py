@@ -6,6 +6,7 @@ multiple of g, and each of them is read by h / g heads side by side (Ainslie et 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
 
 import torch
@@ -13,33 +14,52 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from nmt.attention.blocks import attend_in_blocks, num_columns
 from nmt.attention.distributions import SOFTMAX, Distribution, Softmax
+from nmt.attention.positions import RelativeBias
+from nmt.attention.scopes import CAUSAL, FULL, Scope, Strided, Window
 from nmt.attention.scores import at_least_float32
 from nmt.dropout import dropout
 from nmt.layout import Layout
 
 
 class Kernel(Enum):
-    """``plain``: matrix products and a softmax that stands in memory. ``fused``: torch's ``scaled_dot_product_attention`` on padded
-    rows. ``varlen``: torch's ``varlen_attn`` on packed rows, without padding."""
+    """``plain``: matrix products and a distribution that stands in memory. ``blocks``: those of a window or of strides alone. ``fused``:
+    torch's ``scaled_dot_product_attention`` on padded rows. ``varlen``: torch's ``varlen_attn`` on packed rows, without padding."""
 
     plain = "plain"
+    blocks = "blocks"
     fused = "fused"
     varlen = "varlen"
 
 
-def choose_kernel(device_type: str, dtype: torch.dtype, head_dim: int, *, packed: bool, dropout_prob: float) -> Kernel:
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What makes one softmax attention another: where queries look, what scores become, and what positions add to them."""
+
+    scope: Scope = FULL
+    distribution: Distribution = SOFTMAX
+    bias: RelativeBias | None = None
+
+
+def choose_kernel(
+    device_type: str, dtype: torch.dtype, head_dim: int, form: Form, *, length: int, packed: bool, dropout_prob: float
+) -> Kernel:
     """The kernel for attention whose weights nobody wants to see.
 
-    On the CPU torch's fused kernel is slower than plain products for sentences (a third of a training step at 20 positions).
-    ``varlen_attn`` exists for CUDA in half precision, has no dropout, and takes heads of a multiple of 8 up to 256 wide.
+    On the CPU torch's fused kernel is slower than plain products for sentences (a third of a training step at 20 positions). Blocks are for
+    sentences of more positions than the scores of a query in them. ``varlen_attn`` exists for CUDA in half precision, has no dropout
+    and no bias, and takes heads of a multiple of 8 up to 256 wide.
     """
-    if device_type != "cuda":
-        return Kernel.plain
-    half = dtype in (torch.float16, torch.bfloat16)
-    if packed and half and dropout_prob == 0 and head_dim % 8 == 0 and head_dim <= 256:
+    scope = form.scope
+    for_fused = device_type == "cuda" and isinstance(form.distribution, Softmax)
+    half = dtype in (torch.float16, torch.bfloat16) and head_dim % 8 == 0 and head_dim <= 256
+    one_band = not isinstance(scope, Strided) and not (isinstance(scope, Window) and scope.num_first)
+    if for_fused and packed and half and one_band and form.bias is None and dropout_prob == 0:
         return Kernel.varlen
-    return Kernel.fused
+    if isinstance(scope, Window | Strided) and length > num_columns(scope, length):
+        return Kernel.blocks
+    return Kernel.fused if for_fused else Kernel.plain
 
 
 def attend(
@@ -48,45 +68,64 @@ def attend(
     value: Float[Tensor, "... g d"],
     query_layout: Layout,
     key_layout: Layout,
+    form: Form,
     *,
-    causal: bool,
-    distribution: Distribution = SOFTMAX,
-    bias: Float[Tensor, "h T S"] | None = None,
     dropout_prob: float = 0.0,
 ) -> Float[Tensor, "... h d"]:
-    """softmax(q k^T / sqrt(d)) v of every sentence and head (Vaswani et al. 2017, eq. 1), in the layout of the queries.
+    """softmax(q k^T / sqrt(d)) v of every sentence and head (Vaswani et al. 2017, eq. 1), or another form, in the layout of the queries.
 
-    Another distribution than softmax makes its weights explicitly. ``bias`` is added to the scores of padded positions. ``causal`` lets
-    position t see positions up to t (queries and keys are then the same sentences). Rows of padding hold finite numbers without meaning.
+    Queries and keys are the same sentences where the scope or a bias depends on their positions. Rows of padding hold finite numbers
+    without meaning.
     """
-    packed = query_layout.packed and key_layout.packed and bias is None
-    kernel = Kernel.plain
-    if isinstance(distribution, Softmax):
-        kernel = choose_kernel(query.device.type, query.dtype, query.shape[-1], packed=packed, dropout_prob=dropout_prob)
+    kernel = choose_kernel(
+        query.device.type,
+        query.dtype,
+        query.shape[-1],
+        form,
+        length=query_layout.max_length,
+        packed=query_layout.packed and key_layout.packed,
+        dropout_prob=dropout_prob,
+    )
     if kernel is Kernel.varlen:
-        return _attend_varlen(query, key, value, query_layout, key_layout, causal=causal)
+        return _attend_varlen(query, key, value, query_layout, key_layout, form.scope)
+    if kernel is Kernel.blocks:
+        key, value = expand_heads(key, query.shape[-2]), expand_heads(value, query.shape[-2])
     queries, keys, values = (
         layout.pad(rows).transpose(1, 2)  # (B, h, L, d)
         for rows, layout in ((query, query_layout), (key, key_layout), (value, key_layout))
     )
-    mask = attention_mask(query_layout, key_layout, causal=causal)
-    if kernel is Kernel.fused:
-        added = mask if bias is None else bias.to(queries.dtype).masked_fill(~mask, -torch.inf)
-        context = F.scaled_dot_product_attention(
-            queries, keys, values, attn_mask=added, dropout_p=dropout_prob, enable_gqa=keys.shape[1] != queries.shape[1]
-        )
+    if kernel is Kernel.blocks:
+        assert isinstance(form.scope, Window | Strided)
+        context = attend_in_blocks(queries, keys, values, key_layout.mask, form.scope, form.distribution, form.bias, dropout_prob)
+    elif kernel is Kernel.fused:
+        context = _attend_fused(queries, keys, values, query_layout, key_layout, form, dropout_prob)
     else:
-        context = plain_context(attention_weights(queries, keys, mask, distribution, bias), values, dropout_prob)
+        mask = attention_mask(query_layout, key_layout, form.scope)
+        bias = position_bias(form.bias, query_layout.max_length, queries.device)
+        context = plain_context(attention_weights(queries, keys, mask, form.distribution, bias), values, dropout_prob)
     return query_layout.unpad(context.transpose(1, 2))
 
 
-def attention_mask(query_layout: Layout, key_layout: Layout, *, causal: bool) -> Bool[Tensor, "B 1 Q S"]:
-    """True where a query may attend: real keys, and with ``causal`` none behind the query. Q is 1 where all queries may see the same."""
+def attention_mask(query_layout: Layout, key_layout: Layout, scope: Scope = FULL) -> Bool[Tensor, "B 1 Q S"]:
+    """True where a query may attend: real keys, within the scope. Q is 1 where all queries may see the same.
+
+    A query of padding that would see none sees the first.
+    """
     mask = key_layout.mask[:, None, None]  # (B, 1, 1, S)
-    if causal:
-        length = query_layout.max_length
-        mask = mask & torch.ones(length, length, dtype=torch.bool, device=mask.device).tril()  # (B, 1, T, S)
-    return mask
+    if scope == FULL:
+        return mask
+    positions = torch.arange(query_layout.max_length, device=mask.device)
+    mask = mask & scope.allows(positions[:, None], positions[None])  # (B, 1, T, S)
+    return mask | (~mask.any(-1, keepdim=True) & (positions == 0)) if isinstance(scope, Window | Strided) else mask
+
+
+def position_bias(bias: RelativeBias | None, length: int, device: torch.device) -> Float[Tensor, "h T T"] | None:
+    """What positions add to the scores of a sentence, if they do."""
+    if bias is None:
+        return None
+    positions = torch.arange(length, device=device)
+    added: Tensor = bias(positions[:, None], positions[None])
+    return added
 
 
 def attention_weights(
@@ -125,11 +164,31 @@ def expand_heads(shared: Float[Tensor, "... g d"], num_heads: int) -> Float[Tens
     return shared if shared.shape[-2] == num_heads else shared.repeat_interleave(num_heads // shared.shape[-2], dim=-2)
 
 
+def _attend_fused(
+    queries: Float[Tensor, "B h T d"],
+    keys: Float[Tensor, "B g S d"],
+    values: Float[Tensor, "B g S d"],
+    query_layout: Layout,
+    key_layout: Layout,
+    form: Form,
+    dropout_prob: float,
+) -> Float[Tensor, "B h T d"]:
+    shared = keys.shape[1] != queries.shape[1]
+    if form.scope == CAUSAL and form.bias is None:  # padding is behind all that a real query sees: no mask, which would be T x T
+        return F.scaled_dot_product_attention(queries, keys, values, dropout_p=dropout_prob, is_causal=True, enable_gqa=shared)
+    mask: Tensor = attention_mask(query_layout, key_layout, form.scope)
+    bias = position_bias(form.bias, query_layout.max_length, queries.device)
+    if bias is not None:
+        mask = bias.to(queries.dtype).masked_fill(~mask, -torch.inf)
+    return F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, dropout_p=dropout_prob, enable_gqa=shared)
+
+
 def _attend_varlen(
-    query: Tensor, key: Tensor, value: Tensor, query_layout: Layout, key_layout: Layout, *, causal: bool
+    query: Tensor, key: Tensor, value: Tensor, query_layout: Layout, key_layout: Layout, scope: Scope
 ) -> Float[Tensor, "N h d"]:
     from torch.nn.attention import varlen
 
+    reach = scope.reach if isinstance(scope, Window) else -1
     context = varlen.varlen_attn(
         query,
         expand_heads(key, query.shape[-2]),  # `enable_gqa` is of torch 2.13
@@ -138,7 +197,7 @@ def _attend_varlen(
         key_layout.offsets,
         query_layout.max_length,
         key_layout.max_length,
-        window_size=(-1, 0) if causal else (-1, -1),
+        window_size=(reach, 0 if scope.causal else reach),
     )
     assert isinstance(context, Tensor)  # a pair only where the log-sum-exp is asked for
     return context

@@ -12,8 +12,9 @@ from torch.autograd.profiler import record_function
 
 from nmt.attention.capture import Attention
 from nmt.attention.distributions import SOFTMAX, Distribution
-from nmt.attention.kernels import attend, attention_mask, attention_weights, expand_heads, plain_context
+from nmt.attention.kernels import Form, attend, attention_mask, attention_weights, expand_heads, plain_context, position_bias
 from nmt.attention.positions import RelativeBias, rotate
+from nmt.attention.scopes import CAUSAL, FULL, Scope
 from nmt.layout import Layout
 
 
@@ -34,6 +35,8 @@ class MultiHeadAttention(Attention):
         gain: float = 1.0,
         learn_gain: bool = False,
         distribution: Distribution = SOFTMAX,
+        scope: Scope = FULL,
+        bias: RelativeBias | None = None,
     ) -> None:
         super().__init__()
         self.num_heads = num_heads
@@ -42,7 +45,7 @@ class MultiHeadAttention(Attention):
         self.dropout_prob = dropout_prob
         self.gain = gain
         self.learned_gain = nn.Parameter(torch.ones(num_heads)) if learn_gain else None
-        self.distribution = distribution
+        self.distribution, self.scope, self.bias = distribution, scope, bias
         self.output = nn.Linear(model_dim, model_dim)
 
     @property
@@ -61,15 +64,7 @@ class MultiHeadAttention(Attention):
         return queries if self.gain == 1 else queries * self.gain
 
     def _attend(
-        self,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        query_layout: Layout,
-        key_layout: Layout,
-        *,
-        causal: bool,
-        bias: Float[Tensor, "h T S"] | None = None,
+        self, query: Tensor, key: Tensor, value: Tensor, query_layout: Layout, key_layout: Layout
     ) -> Float[Tensor, "... D"]:
         dropout_prob = self.dropout_prob if self.training else 0.0
         if self.record:
@@ -77,24 +72,16 @@ class MultiHeadAttention(Attention):
                 layout.pad(rows).transpose(1, 2)  # (B, h, L, d)
                 for rows, layout in ((query, query_layout), (key, key_layout), (value, key_layout))
             )
-            mask = attention_mask(query_layout, key_layout, causal=causal)
+            mask = attention_mask(query_layout, key_layout, self.scope)
+            bias = position_bias(self.bias, query_layout.max_length, queries.device)
             weights = attention_weights(queries, keys, mask, self.distribution, bias)
             each = expand_heads(values.transpose(1, 2), self.num_heads).transpose(1, 2)
             self.record(weights, each, self.output.weight.T.unflatten(0, (self.num_heads, -1)))
             context = query_layout.unpad(plain_context(weights, values, dropout_prob).transpose(1, 2))
         else:
+            form = Form(self.scope, self.distribution, self.bias)
             with record_function("attention"):
-                context = attend(
-                    query,
-                    key,
-                    value,
-                    query_layout,
-                    key_layout,
-                    causal=causal,
-                    distribution=self.distribution,
-                    bias=bias,
-                    dropout_prob=dropout_prob,
-                )
+                context = attend(query, key, value, query_layout, key_layout, form, dropout_prob=dropout_prob)
         output: Tensor = self.output(context.flatten(-2))
         return output
 
@@ -148,33 +135,17 @@ class KeyValueCache:
 
 
 class SelfAttention(MultiHeadAttention):
-    """Every position of a sentence attends to the others, or with ``causal`` to those before it and itself.
+    """Every position of a sentence attends to those in its scope. With ``rotary``, queries and keys are turned by their positions;
+    ``bias`` makes scores depend on the distance."""
 
-    With ``rotary``, queries and keys are turned by their positions; ``bias`` makes scores depend on the distance.
-    """
-
-    def __init__(
-        self,
-        model_dim: int,
-        num_heads: int,
-        dropout_prob: float,
-        *,
-        causal: bool,
-        rotary: bool = False,
-        bias: RelativeBias | None = None,
-        **options: Any,
-    ) -> None:
+    def __init__(self, model_dim: int, num_heads: int, dropout_prob: float, *, rotary: bool = False, **options: Any) -> None:
         super().__init__(model_dim, num_heads, dropout_prob, **options)
-        self.causal, self.rotary, self.bias = causal, rotary, bias
+        self.rotary = rotary
         self.query_key_value = nn.Linear(model_dim, model_dim + 2 * self.kv_dim)
 
     def forward(self, states: Float[Tensor, "... D"], layout: Layout) -> Float[Tensor, "... D"]:
         query, key, value = self._project(states, layout.positions())
-        bias = None
-        if self.bias is not None:
-            positions = torch.arange(layout.max_length, device=states.device)
-            bias = self.bias(positions, positions)
-        return self._attend(query, key, value, layout, layout, causal=self.causal, bias=bias)
+        return self._attend(query, key, value, layout, layout)
 
     def _project(self, states: Float[Tensor, "... D"], positions: Int[Tensor, "..."]) -> tuple[Tensor, Tensor, Tensor]:
         query, key, value = self.query_key_value(states).split([self.output.in_features, self.kv_dim, self.kv_dim], dim=-1)
@@ -192,14 +163,18 @@ class SelfAttention(MultiHeadAttention):
     def step(
         self, states: Float[Tensor, "R D"], cache: KeyValueCache, mask: Bool[Tensor, "B W C"] | None = None
     ) -> Float[Tensor, "R D"]:
-        """The newest position of R = B * W rows, which the cache takes in, over the slots where the mask allows."""
+        """The newest position of R = B * W rows, which the cache takes in, over those slots in its scope where the mask allows."""
         width = len(states) // len(cache.keys)
-        position = torch.full((1,), cache.length // width, device=states.device)
-        query, key, value = self._project(states, position)
+        position = torch.full((1, 1), cache.length // width, device=states.device)
+        query, key, value = self._project(states, position[0])
         cache.append(key, value)
         bias = None
-        if self.bias is not None:
-            bias = self.bias(position, torch.arange(cache.length, device=states.device) // width)
+        if self.bias is not None or self.scope != CAUSAL:
+            slots = torch.arange(cache.length, device=states.device)[None] // width  # (1, C)
+            if self.bias is not None:
+                bias = self.bias(position, slots)
+            allowed = self.scope.allows(position, slots)
+            mask = allowed[None] if mask is None else mask & allowed
         context, _ = cache.attend(query, mask, self.distribution, bias)
         output: Tensor = self.output(context)
         return output
@@ -221,7 +196,7 @@ class CrossAttention(MultiHeadAttention):
     def forward(
         self, states: Float[Tensor, "... D"], layout: Layout, key: Tensor, value: Tensor, memory_layout: Layout
     ) -> Float[Tensor, "... D"]:
-        return self._attend(self._queries(self.query(states)), key, value, layout, memory_layout, causal=False)
+        return self._attend(self._queries(self.query(states)), key, value, layout, memory_layout)
 
     def step(
         self, states: Float[Tensor, "R D"], memory: KeyValueCache, mask: Bool[Tensor, "B S"]

@@ -40,8 +40,8 @@ class LinearBias(nn.Module):
         slopes += [2 ** (-8 * (2 * k + 1) / (2 * lower)) for k in range(num_heads - lower)]
         self.register_buffer("slopes", torch.tensor(slopes), persistent=False)
 
-    def forward(self, queries: Int[Tensor, " T"], keys: Int[Tensor, " S"]) -> Float[Tensor, "h T S"]:
-        return -self.slopes[:, None, None] * (queries[:, None] - keys).abs()
+    def forward(self, queries: Int[Tensor, "T 1"], keys: Int[Tensor, "#T S"]) -> Float[Tensor, "h T S"]:
+        return -self.slopes[:, None, None] * (queries - keys).abs()
 
 
 class BucketBias(nn.Module):
@@ -64,8 +64,8 @@ class BucketBias(nn.Module):
         self.register_buffer("bounds", torch.tensor(bounds), persistent=False)
         self.weight = nn.Parameter(torch.zeros(num_buckets, num_heads))
 
-    def forward(self, queries: Int[Tensor, " T"], keys: Int[Tensor, " S"]) -> Float[Tensor, "h T S"]:
-        return self.weight[self.buckets(keys - queries[:, None])].permute(2, 0, 1)
+    def forward(self, queries: Int[Tensor, "T 1"], keys: Int[Tensor, "#T S"]) -> Float[Tensor, "h T S"]:
+        return self.weight[self.buckets(keys - queries)].permute(2, 0, 1)
 
     def buckets(self, offsets: Int[Tensor, "..."]) -> Int[Tensor, "..."]:
         """The bucket of a key so many positions after the query; ``bounds`` is where each bucket of a side but the first begins."""

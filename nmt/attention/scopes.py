@@ -1,13 +1,64 @@
-"""Scopes of recurrent attention: which source positions a query may attend to, and how much the distance counts.
+"""Scopes: which positions a query may attend to.
 
-Luong et al. 2015, section 3.2. Letters: B sentences, Q queries of each, S source positions, D width of a query. Positions count from 0.
+Of self-attention, where queries and keys are positions of one sentence: :class:`Scope` and its kinds. Of a recurrent decoder over the
+source: :class:`LocalMonotonic` and :class:`LocalPredictive`, Luong et al. 2015, section 3.2. Letters: B sentences, Q or T queries of each,
+S key positions, D width of a query. Positions count from 0.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """All positions, or with ``causal`` those up to the query's own."""
+
+    causal: bool
+
+    def allows(self, queries: Int[Tensor, "T 1"], keys: Int[Tensor, "#T S"]) -> Bool[Tensor, "T S"]:
+        """Whether a query at one position may attend to a key at another."""
+        before = keys <= queries
+        return before if self.causal else torch.ones_like(before)
+
+
+FULL, CAUSAL = Scope(causal=False), Scope(causal=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Window(Scope):
+    """Positions up to ``reach`` away, and the first ``num_sinks`` wherever the query is (Xiao et al. 2024, section 3.2); the first
+    ``num_global`` are besides seen by all and see all (Beltagy et al. 2020, section 3.1), where ``causal`` allows it."""
+
+    reach: int
+    num_sinks: int = 0
+    num_global: int = 0
+
+    @property
+    def num_first(self) -> int:
+        """How many positions at the beginning all queries may attend to."""
+        return max(self.num_sinks, self.num_global)
+
+    def allows(self, queries: Int[Tensor, "T 1"], keys: Int[Tensor, "#T S"]) -> Bool[Tensor, "T S"]:
+        near = ((queries - keys).abs() <= self.reach) | (keys < self.num_first) | (queries < self.num_global)
+        return near & Scope(self.causal).allows(queries, keys)
+
+
+@dataclass(frozen=True, slots=True)
+class Strided(Scope):
+    """Positions up to ``stride`` away, and every ``stride``-th from the query's own: Child et al. 2019, section 4.2, both heads' patterns
+    merged. The paper's is causal."""
+
+    stride: int
+
+    def allows(self, queries: Int[Tensor, "T 1"], keys: Int[Tensor, "#T S"]) -> Bool[Tensor, "T S"]:
+        distances = queries - keys
+        near = (distances.abs() <= self.stride) | (distances % self.stride == 0)
+        return near & Scope(self.causal).allows(queries, keys)
 
 
 class LocalMonotonic(nn.Module):

@@ -6,7 +6,7 @@ from typing import Any
 
 from nmt.attention.distributions import SOFTMAX, Distribution, Entmax, SinkSoftmax
 from nmt.attention.positions import BucketBias, LinearBias, RelativeBias
-from nmt.attention.scopes import LocalMonotonic, LocalPredictive
+from nmt.attention.scopes import LocalMonotonic, LocalPredictive, Scope, Strided, Window
 from nmt.attention.scores import (
     AdditiveScore,
     DotScore,
@@ -17,7 +17,7 @@ from nmt.attention.scores import (
     RecurrentScore,
     ScaledDotScore,
 )
-from nmt.config import AttentionConfig, Position, RecurrentAttentionConfig, RecurrentScope, Score, TransformerConfig
+from nmt.config import AttentionConfig, Position, RecurrentAttentionConfig, RecurrentScope, Score, SelfScope, TransformerConfig
 from nmt.config import Distribution as Kind
 from nmt.models.layers import init_matrix
 
@@ -99,4 +99,19 @@ def self_attention_options(config: AttentionConfig, model: TransformerConfig, *,
             bias = LinearBias(model.num_heads)
         case Position.buckets:
             bias = BucketBias(model.num_heads, causal=causal)
-    return {**multihead_options(config, model), "causal": causal, "rotary": model.position is Position.rotary, "bias": bias}
+    return {
+        **multihead_options(config, model),
+        "scope": build_self_scope(config, causal=causal),
+        "rotary": model.position is Position.rotary,
+        "bias": bias,
+    }
+
+
+def build_self_scope(config: AttentionConfig, *, causal: bool) -> Scope:
+    match config.scope:
+        case SelfScope.full:
+            return Scope(causal)
+        case SelfScope.window:
+            return Window(causal, config.window, config.num_sinks, config.num_global)
+        case SelfScope.strided:
+            return Strided(causal, config.window)

@@ -5,10 +5,14 @@ import torch
 from torch.nn.attention import varlen
 
 from nmt.attention import kernels
-from nmt.attention.kernels import Kernel, attend, attention_mask, attention_weights, choose_kernel
+from nmt.attention.distributions import Entmax, SinkSoftmax
+from nmt.attention.kernels import Form, Kernel, attend, attention_mask, attention_weights, choose_kernel
+from nmt.attention.positions import LinearBias
+from nmt.attention.scopes import CAUSAL, FULL, Scope, Strided, Window
 from nmt.layout import Layout
 
 HEADS, HEAD_DIM = 2, 5
+FULL_FORM = Form()
 QUERY_LENGTHS, KEY_LENGTHS = [3, 1, 7], [2, 5, 4]
 
 
@@ -46,7 +50,7 @@ def example(causal, packed, width=None):
 def test_a_kernel_on_padded_rows(monkeypatch, kernel, causal, packed, width):
     monkeypatch.setattr(kernels, "choose_kernel", lambda *_, **__: kernel)
     query, key, value, query_layout, key_layout, expected = example(causal, packed, width)
-    context = attend(query, key, value, query_layout, key_layout, causal=causal)
+    context = attend(query, key, value, query_layout, key_layout, Form(Scope(causal)))
     torch.testing.assert_close(query_layout.real(context), expected)
     assert context.isfinite().all()
 
@@ -72,7 +76,22 @@ def test_the_varlen_kernel_is_called_as_it_wants_to_be(monkeypatch, causal):
     monkeypatch.setattr(varlen, "varlen_attn", varlen_attn)
     monkeypatch.setattr(kernels, "choose_kernel", lambda *_, **__: Kernel.varlen)
     query, key, value, query_layout, key_layout, expected = example(causal, packed=True)
-    torch.testing.assert_close(attend(query, key, value, query_layout, key_layout, causal=causal), expected)
+    torch.testing.assert_close(attend(query, key, value, query_layout, key_layout, Form(Scope(causal))), expected)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_the_varlen_kernel_has_windows(monkeypatch, causal):
+    calls = []
+
+    def varlen_attn(query, *_, window_size, **__):
+        calls.append(window_size)
+        return query
+
+    monkeypatch.setattr(varlen, "varlen_attn", varlen_attn)
+    monkeypatch.setattr(kernels, "choose_kernel", lambda *_, **__: Kernel.varlen)
+    query, key, value, layout, _, _ = example(True, packed=True)
+    attend(query, key, value, layout, layout, Form(Window(causal, 3)))
+    assert calls == [(3, 0 if causal else 3)]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +109,29 @@ def test_the_varlen_kernel_is_called_as_it_wants_to_be(monkeypatch, causal):
     ],
 )
 def test_the_choice_of_a_kernel(device, dtype, head_dim, packed, dropout_prob, kernel):
-    assert choose_kernel(device, dtype, head_dim, packed=packed, dropout_prob=dropout_prob) is kernel
+    assert choose_kernel(device, dtype, head_dim, FULL_FORM, length=20, packed=packed, dropout_prob=dropout_prob) is kernel
+
+
+@pytest.mark.parametrize(
+    ("form", "length", "on_cpu", "on_cuda", "on_cuda_with_dropout"),
+    [
+        (Form(), 99, Kernel.plain, Kernel.varlen, Kernel.fused),
+        (Form(CAUSAL), 99, Kernel.plain, Kernel.varlen, Kernel.fused),
+        (Form(Window(True, 8)), 99, Kernel.blocks, Kernel.varlen, Kernel.blocks),
+        (Form(Window(True, 8)), 16, Kernel.plain, Kernel.varlen, Kernel.fused),
+        (Form(Window(False, 8)), 24, Kernel.plain, Kernel.varlen, Kernel.fused),
+        (Form(Window(True, 8, num_sinks=4)), 99, Kernel.blocks, Kernel.blocks, Kernel.blocks),
+        (Form(Strided(True, 8)), 99, Kernel.blocks, Kernel.blocks, Kernel.blocks),
+        (Form(CAUSAL, bias=LinearBias(2)), 99, Kernel.plain, Kernel.fused, Kernel.fused),
+        (Form(CAUSAL, SinkSoftmax(2, learned=True)), 99, Kernel.plain, Kernel.plain, Kernel.plain),
+        (Form(Window(True, 8), Entmax(2, alpha=1.5)), 99, Kernel.blocks, Kernel.blocks, Kernel.blocks),
+    ],
+)
+def test_the_choice_by_form(form, length, on_cpu, on_cuda, on_cuda_with_dropout):
+    def choose(device, dropout_prob=0.0):
+        return choose_kernel(device, torch.bfloat16, 64, form, length=length, packed=True, dropout_prob=dropout_prob)
+
+    assert (choose("cpu"), choose("cuda"), choose("cuda", 0.1)) == (on_cpu, on_cuda, on_cuda_with_dropout)
 
 
 def test_rows_in_two_layouts_are_not_packed(monkeypatch):
@@ -98,15 +139,15 @@ def test_rows_in_two_layouts_are_not_packed(monkeypatch):
     monkeypatch.setattr(kernels, "choose_kernel", lambda *_, packed, **__: seen.append(packed) or Kernel.plain)
     query, _, _, query_layout, _, expected = example(causal=False, packed=True)
     _, key, value, _, key_layout, _ = example(causal=False, packed=False)
-    torch.testing.assert_close(attend(query, key, value, query_layout, key_layout, causal=False), expected)
+    torch.testing.assert_close(attend(query, key, value, query_layout, key_layout, Form()), expected)
     assert seen == [False]
 
 
 def test_the_mask():
     layout = Layout.of([2, 3])
-    assert attention_mask(layout, layout, causal=False).int().tolist() == [[[[1, 1, 0]]], [[[1, 1, 1]]]]
+    assert attention_mask(layout, layout, FULL).int().tolist() == [[[[1, 1, 0]]], [[[1, 1, 1]]]]
     triangle = [[1, 0, 0], [1, 1, 0]]
-    assert attention_mask(layout, layout, causal=True).int().tolist() == [[[*triangle, [1, 1, 0]]], [[*triangle, [1, 1, 1]]]]
+    assert attention_mask(layout, layout, CAUSAL).int().tolist() == [[[*triangle, [1, 1, 0]]], [[*triangle, [1, 1, 1]]]]
 
 
 def test_autocast_leaves_scores_in_float32():
@@ -124,8 +165,8 @@ def test_dropout_acts_on_the_weights():
     query, key = torch.randn(1, length, 1, length), torch.randn(1, length, 1, length)
     value = torch.eye(length)[None, :, None]
     torch.manual_seed(1)
-    weights = attend(query, key, value, layout, layout, causal=False)
-    dropped = attend(query, key, value, layout, layout, causal=False, dropout_prob=0.5)
+    weights = attend(query, key, value, layout, layout, Form())
+    dropped = attend(query, key, value, layout, layout, Form(), dropout_prob=0.5)
     gone = dropped == 0
     assert 0.4 < gone.float().mean() < 0.6
     torch.testing.assert_close(dropped[~gone], 2 * weights[~gone])

@@ -7,6 +7,7 @@ from entmax import entmax15
 from nmt.attention.capture import capture
 from nmt.attention.distributions import Entmax
 from nmt.attention.multihead import CrossAttention, KeyValueCache, SelfAttention
+from nmt.attention.scopes import CAUSAL, Scope
 from nmt.layout import Layout
 
 MODEL_DIM, HEADS = 15, 3
@@ -28,7 +29,7 @@ def with_random_biases(module):
 @pytest.fixture(params=[False, True], ids=["full", "causal"])
 def self_attention(request):
     torch.manual_seed(1)
-    return with_random_biases(SelfAttention(MODEL_DIM, HEADS, 0.0, causal=request.param))
+    return with_random_biases(SelfAttention(MODEL_DIM, HEADS, 0.0, scope=Scope(request.param)))
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def test_self_attention_is_that_of_torch(self_attention):
     layout = Layout.of(LENGTHS)
     states = random(layout, 2)
     theirs = torch_attention(self_attention.query_key_value.weight, self_attention.query_key_value.bias, self_attention.output)
-    behind = torch.ones(7, 7, dtype=torch.bool).triu(1) if self_attention.causal else None
+    behind = torch.ones(7, 7, dtype=torch.bool).triu(1) if self_attention.scope.causal else None
     expected, weights = theirs(
         states, states, states, key_padding_mask=~layout.mask, attn_mask=behind, average_attn_weights=False
     )
@@ -91,7 +92,7 @@ def test_what_is_recorded_makes_the_output(cross_attention, packed):
 
 def test_steps_of_self_attention_are_its_rows_also_when_the_cache_grows():
     torch.manual_seed(1)
-    attention = with_random_biases(SelfAttention(MODEL_DIM, HEADS, 0.0, causal=True))
+    attention = with_random_biases(SelfAttention(MODEL_DIM, HEADS, 0.0, scope=CAUSAL))
     layout = Layout.of([7, 7])
     states = random(layout, 2)
     expected = attention(states, layout)
@@ -149,7 +150,7 @@ def test_weights_are_recorded_before_dropout_which_acts_in_training_alone():
 def test_gains_and_distributions_of_heads():
     torch.manual_seed(1)
     distribution = Entmax(HEADS, alpha=1.5)
-    attention = SelfAttention(MODEL_DIM, HEADS, 0.0, causal=False, gain=0.7, learn_gain=True, distribution=distribution).double()
+    attention = SelfAttention(MODEL_DIM, HEADS, 0.0, gain=0.7, learn_gain=True, distribution=distribution).double()
     attention.learned_gain.copy_(torch.tensor([0.5, 2.0, 3.0]))
     layout = Layout.of([5, 5])
     states = random(layout, 2)
@@ -160,7 +161,7 @@ def test_gains_and_distributions_of_heads():
     scores = torch.stack([scores[:, head] * (0.5, 2.0, 3.0)[head] for head in range(HEADS)], dim=1)
     torch.testing.assert_close(records[0].weights, entmax15(scores, dim=-1))
     cache, steps = attention.init_cache(2, 1, like=states), []
-    attention.causal = True
+    attention.scope = CAUSAL
     expected = attention(states, layout)
     for t in range(5):
         steps.append(attention.step(states[:, t], cache))
@@ -173,8 +174,8 @@ def test_shared_keys_and_values_are_copies_of_them(shared, causal):
     """Ainslie et al. 2023: as if every head had its own, those of a group all alike. In forward, record, steps and gradients."""
     heads, dim = 6, 30
     torch.manual_seed(1)
-    grouped = with_random_biases(SelfAttention(dim, heads, 0.0, causal=causal, num_kv_heads=shared))
-    full = with_random_biases(SelfAttention(dim, heads, 0.0, causal=causal))
+    grouped = with_random_biases(SelfAttention(dim, heads, 0.0, scope=Scope(causal), num_kv_heads=shared))
+    full = with_random_biases(SelfAttention(dim, heads, 0.0, scope=Scope(causal)))
 
     def repeated(rows):
         query, key, value = rows.split([dim, shared * 5, shared * 5])

@@ -52,7 +52,7 @@ def test_slopes_of_alibi(heads, slopes):
     """Press et al. 2022, section 3, and their code for other numbers of heads."""
     bias = LinearBias(heads)
     torch.testing.assert_close(bias.slopes, torch.tensor(slopes))
-    queries, keys = torch.tensor([4, 2]), torch.arange(7)
+    queries, keys = torch.tensor([[4], [2]]), torch.arange(7)[None]
     for h in range(heads):
         for row, i in zip(bias(queries, keys)[h].tolist(), (4, 2), strict=True):
             assert row == pytest.approx([-slopes[h] * abs(i - j) for j in range(7)])
@@ -83,7 +83,7 @@ def test_buckets(causal, num_buckets, max_distance):
     assert len(set(expected)) == num_buckets - (not causal)  # no key is at a distance of 0 after the query
     assert not bias.weight.any()
     torch.nn.init.normal_(bias.weight)
-    found = bias(torch.tensor([5, 0]), torch.arange(11))
+    found = bias(torch.tensor([[5], [0]]), torch.arange(11)[None])
     for h in range(HEADS):
         for row, i in zip(found[h], (5, 0), strict=True):
             assert row.tolist() == [bias.weight[bucket(j - i, causal, num_buckets, max_distance), h].item() for j in range(11)]
