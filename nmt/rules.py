@@ -197,6 +197,7 @@ def _validate_model(model: ModelConfig) -> None:
                     f"`model.num_heads` ({model.num_heads}) must be a multiple of `model.{place}.num_kv_heads`, which is {shared}"
                 )
             _validate_scope(getattr(model, place), f"model.{place}")
+            _validate_linear(model, place)
             score = getattr(model, place).score
             if score in REFUSED_SCORES:
                 raise ConfigError(f"`model.{place}.score={score.name}` is not for several heads: {REFUSED_SCORES[score]}")
@@ -213,6 +214,24 @@ def _validate_scope(attention: AttentionConfig, path: str) -> None:
         count = getattr(attention, name)
         if count < 0 or (count and attention.scope is not SelfScope.window):
             raise ConfigError(f"`{path}.{name}` must be 0, or above 0 with `{path}.scope=window`, but is {count}")
+
+
+def _validate_linear(model: TransformerConfig, place: str) -> None:
+    """Linear attention adds up keys before it knows a query, which leaves no room for what depends on both."""
+    attention, other = getattr(model, place), AttentionConfig()
+    if not attention.linear:
+        return
+    if place == "decoder_cross":
+        raise ConfigError(
+            "`model.decoder_cross.linear` is not there: a source sentence is read once, and its weights are to be seen"
+        )
+    for name in ("score", "distribution", "temperature", "scope", "dropout"):
+        if getattr(attention, name) != getattr(other, name):
+            raise ConfigError(
+                f"`model.{place}.{name}` acts on weights of single positions, which `model.{place}.linear` does not make"
+            )
+    if model.position not in (Position.sinusoidal, Position.learned):
+        raise ConfigError(f"`model.position={model.position.name}` acts on scores, which `model.{place}.linear` does not make")
 
 
 def _validate_tokenizer(tokenizer: TokenizerConfig) -> None:

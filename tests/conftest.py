@@ -102,6 +102,8 @@ def _variants():
     for name, settings in scopes.items():
         attention = AttentionConfig(**settings)
         yield f"transformer-{name}", replace(transformer, encoder_self=attention, decoder_self=attention)
+    linear = AttentionConfig(linear=True)
+    yield "transformer-linear", replace(transformer, encoder_self=linear, decoder_self=linear)
     for shared in (1, 2):
         attention = everywhere(AttentionConfig(num_kv_heads=shared))
         yield f"transformer-kv{shared}", replace(attention, model_dim=24, num_heads=4)

@@ -138,6 +138,18 @@ def test_what_is_no_time(value):
             "`model.decoder_self.num_sinks` must be 0, or above 0 with `model.decoder_self.scope=window`, but is 4",
         ),
         (
+            {"model": TransformerConfig(decoder_cross=AttentionConfig(linear=True))},
+            "`model.decoder_cross.linear` is not there: a source sentence is read once",
+        ),
+        (
+            {"model": TransformerConfig(decoder_self=AttentionConfig(linear=True, dropout=0.1))},
+            "`model.decoder_self.dropout` acts on weights of single positions, which `model.decoder_self.linear` does not make",
+        ),
+        (
+            {"model": TransformerConfig(position=Position.alibi, decoder_self=AttentionConfig(linear=True))},
+            "`model.position=alibi` acts on scores, which `model.decoder_self.linear` does not make",
+        ),
+        (
             {"model": TransformerConfig(encoder_self=AttentionConfig(num_kv_heads=3))},
             "`model.num_heads` .4. must be a multiple of `model.encoder_self.num_kv_heads`, which is 3",
         ),

@@ -9,7 +9,7 @@ import torch
 from nmt.config import Precision
 from nmt.errors import ConfigError
 from nmt.hardware import count_flops, matmul_peak, resolve_precision
-from nmt.models.linear import Int8Linear, OneDnnLinear
+from nmt.models.frozen_linear import Int8Linear, OneDnnLinear
 
 
 @pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad, torch.enable_grad])

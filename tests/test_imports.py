@@ -74,6 +74,7 @@ def test_imports_point_down(path):
     if name == "attention":
         assert {module.split(".")[0] for module in modules} <= {
             "__future__",
+            "abc",
             "collections",
             "contextlib",
             "dataclasses",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -66,28 +67,52 @@ class MultiHeadAttention(Attention):
     def _attend(
         self, query: Tensor, key: Tensor, value: Tensor, query_layout: Layout, key_layout: Layout
     ) -> Float[Tensor, "... D"]:
-        dropout_prob = self.dropout_prob if self.training else 0.0
         if self.record:
-            queries, keys, values = (
-                layout.pad(rows).transpose(1, 2)  # (B, h, L, d)
-                for rows, layout in ((query, query_layout), (key, key_layout), (value, key_layout))
-            )
-            mask = attention_mask(query_layout, key_layout, self.scope)
-            bias = position_bias(self.bias, query_layout.max_length, queries.device)
-            weights = attention_weights(queries, keys, mask, self.distribution, bias)
-            each = expand_heads(values.transpose(1, 2), self.num_heads).transpose(1, 2)
-            self.record(weights, each, self.output.weight.T.unflatten(0, (self.num_heads, -1)))
-            context = query_layout.unpad(plain_context(weights, values, dropout_prob).transpose(1, 2))
+            queries, keys, values = self._by_heads(query, key, value, query_layout, key_layout)
+            weights = self._weights(queries, keys, query_layout, key_layout)
+            self.record(weights, values, self.output.weight.T.unflatten(0, (self.num_heads, -1)))
+            context = query_layout.unpad(plain_context(weights, values, self._dropout_prob()).transpose(1, 2))
         else:
-            form = Form(self.scope, self.distribution, self.bias)
             with record_function("attention"):
-                context = attend(query, key, value, query_layout, key_layout, form, dropout_prob=dropout_prob)
+                context = self._context(query, key, value, query_layout, key_layout)
         output: Tensor = self.output(context.flatten(-2))
         return output
 
+    def _weights(self, queries: Tensor, keys: Tensor, query_layout: Layout, key_layout: Layout) -> Float[Tensor, "B h T S"]:
+        """The weights themselves."""
+        bias = position_bias(self.bias, query_layout.max_length, queries.device)
+        return attention_weights(queries, keys, attention_mask(query_layout, key_layout, self.scope), self.distribution, bias)
+
+    def _context(
+        self, query: Tensor, key: Tensor, value: Tensor, query_layout: Layout, key_layout: Layout
+    ) -> Float[Tensor, "... h d"]:
+        """The values' mean under the weights, by whatever way is fastest."""
+        form = Form(self.scope, self.distribution, self.bias)
+        return attend(query, key, value, query_layout, key_layout, form, dropout_prob=self._dropout_prob())
+
+    def _by_heads(
+        self, query: Tensor, key: Tensor, value: Tensor, query_layout: Layout, key_layout: Layout
+    ) -> tuple[Float[Tensor, "B h T d"], Float[Tensor, "B h S d"], Float[Tensor, "B h S d"]]:
+        key, value = expand_heads(key, self.num_heads), expand_heads(value, self.num_heads)
+        queries, keys, values = (
+            layout.pad(rows).transpose(1, 2) for rows, layout in ((query, query_layout), (key, key_layout), (value, key_layout))
+        )
+        return queries, keys, values
+
+    def _dropout_prob(self) -> float:
+        return self.dropout_prob if self.training else 0.0
+
+
+class Past(ABC):
+    """What steps of self-attention keep of the target so far, of W rows of each of B sentences."""
+
+    @abstractmethod
+    def reorder(self, rows: Int[Tensor, "B2 W"], sentences: Int[Tensor, " B2"] | None) -> Past:
+        """The past as rows go on from others, W of each sentence that stays; ``sentences`` is which those are, None where all stay."""
+
 
 @dataclass(slots=True)
-class KeyValueCache:
+class KeyValueCache(Past):
     """Keys and values that steps attend to, of B sentences, in buffers that double when they are full.
 
     Of the target: W rows of a sentence write side by side, position t of row w into slot t * W + w, and nothing moves when a beam goes on
@@ -115,6 +140,10 @@ class KeyValueCache:
         self.keys[..., self.length : end] = key.permute(0, 2, 3, 1)
         self.values[:, :, self.length : end] = value.transpose(1, 2)
         self.length = end
+
+    def reorder(self, rows: Int[Tensor, "B2 W"], sentences: Int[Tensor, " B2"] | None) -> KeyValueCache:
+        """No slot moves: the masks of slots are reordered instead."""
+        return self if sentences is None else self.select(sentences)
 
     def select(self, sentences: Int[Tensor, " B2"]) -> KeyValueCache:
         # index_select copies whole rows, which indexing does element by element: 4 times faster on the CPU
@@ -147,23 +176,25 @@ class SelfAttention(MultiHeadAttention):
         query, key, value = self._project(states, layout.positions())
         return self._attend(query, key, value, layout, layout)
 
-    def _project(self, states: Float[Tensor, "... D"], positions: Int[Tensor, "..."]) -> tuple[Tensor, Tensor, Tensor]:
+    def _project(
+        self, states: Float[Tensor, "... D"], positions: Int[Tensor, "..."] | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         query, key, value = self.query_key_value(states).split([self.output.in_features, self.kv_dim, self.kv_dim], dim=-1)
         queries, keys = self._queries(query), self._heads(key)
         if self.rotary:
+            assert positions is not None
             queries, keys = rotate(queries, positions), rotate(keys, positions)
         return queries, keys, self._heads(value)
 
-    def init_cache(self, num_sentences: int, width: int, like: Tensor, capacity: int = 32) -> KeyValueCache:
-        """An empty cache for ``capacity`` positions, on the device of ``like``, a tensor of the type that this module computes in."""
+    def init_past(self, num_sentences: int, width: int, like: Tensor, capacity: int = 32) -> Past:
+        """No position yet, room for ``capacity``; on the device of ``like``, a tensor of the type that this module computes in."""
         keys = like.new_empty(num_sentences, self.num_kv_heads, self.head_dim, capacity * width)
         values = like.new_empty(num_sentences, self.num_kv_heads, capacity * width, self.head_dim)
         return KeyValueCache(keys, values)
 
-    def step(
-        self, states: Float[Tensor, "R D"], cache: KeyValueCache, mask: Bool[Tensor, "B W C"] | None = None
-    ) -> Float[Tensor, "R D"]:
-        """The newest position of R = B * W rows, which the cache takes in, over those slots in its scope where the mask allows."""
+    def step(self, states: Float[Tensor, "R D"], past: Past, mask: Bool[Tensor, "B W C"] | None = None) -> Float[Tensor, "R D"]:
+        """The newest position of R = B * W rows, which the past takes in, over those slots in its scope where the mask allows."""
+        cache = cast(KeyValueCache, past)
         width = len(states) // len(cache.keys)
         position = torch.full((1, 1), cache.length // width, device=states.device)
         query, key, value = self._project(states, position[0])

@@ -6,7 +6,7 @@ import torch
 
 from nmt.config import Precision
 from nmt.hardware import HALVES, onednn_multiplies_faster
-from nmt.models.linear import Int8Linear, Model, OneDnnLinear, in_16_bits, of_layers
+from nmt.models.frozen_linear import Int8Linear, Model, OneDnnLinear, in_16_bits, of_layers
 
 
 def frozen(model: Model, precision: Precision) -> Model:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from nmt.attention.distributions import SOFTMAX, Distribution, Entmax, SinkSoftmax
+from nmt.attention.linear import LinearSelfAttention
+from nmt.attention.multihead import CrossAttention, SelfAttention
 from nmt.attention.positions import BucketBias, LinearBias, RelativeBias
 from nmt.attention.scopes import LocalMonotonic, LocalPredictive, Scope, Strided, Window
 from nmt.attention.scores import (
@@ -79,8 +81,29 @@ def reset_attention(attention: RecurrentAttention) -> None:
             init_matrix(parameter.data[None])
 
 
-def multihead_options(config: AttentionConfig, model: TransformerConfig) -> dict[str, Any]:
-    """How a multi-head attention differs from Vaswani's."""
+def build_cross_attention(config: AttentionConfig, model: TransformerConfig) -> CrossAttention:
+    return CrossAttention(model.model_dim, model.num_heads, **_options(config, model))
+
+
+def build_self_attention(config: AttentionConfig, model: TransformerConfig, *, causal: bool) -> SelfAttention:
+    bias: RelativeBias | None = None
+    match model.position:
+        case Position.alibi:
+            bias = LinearBias(model.num_heads)
+        case Position.buckets:
+            bias = BucketBias(model.num_heads, causal=causal)
+    kind = LinearSelfAttention if config.linear else SelfAttention
+    return kind(
+        model.model_dim,
+        model.num_heads,
+        scope=build_self_scope(config, causal=causal),
+        rotary=model.position is Position.rotary,
+        bias=bias,
+        **_options(config, model),
+    )
+
+
+def _options(config: AttentionConfig, model: TransformerConfig) -> dict[str, Any]:
     head_dim = model.model_dim // model.num_heads
     return {
         "dropout_prob": config.dropout,
@@ -88,22 +111,6 @@ def multihead_options(config: AttentionConfig, model: TransformerConfig) -> dict
         "gain": (head_dim**0.5 if config.score is Score.dot else 1.0) / config.temperature,
         "learn_gain": config.score is Score.learned_scaled_dot,
         "distribution": build_distribution(config.distribution, model.num_heads),
-    }
-
-
-def self_attention_options(config: AttentionConfig, model: TransformerConfig, *, causal: bool) -> dict[str, Any]:
-    """The same of a self-attention, which may know positions."""
-    bias: RelativeBias | None = None
-    match model.position:
-        case Position.alibi:
-            bias = LinearBias(model.num_heads)
-        case Position.buckets:
-            bias = BucketBias(model.num_heads, causal=causal)
-    return {
-        **multihead_options(config, model),
-        "scope": build_self_scope(config, causal=causal),
-        "rotary": model.position is Position.rotary,
-        "bias": bias,
     }
 
 

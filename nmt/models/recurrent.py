@@ -12,9 +12,9 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from nmt.config import RecurrentConfig
 from nmt.layout import Layout
+from nmt.models.frozen_linear import FrozenLinear
 from nmt.models.interface import Memory
 from nmt.models.layers import init_matrix, init_recurrent
-from nmt.models.linear import FrozenLinear
 from nmt.operand import Operand, Product, product_type
 
 

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from nmt.attention.capture import Attention
-from nmt.attention.multihead import CrossAttention, KeyValueCache, SelfAttention
+from nmt.attention.multihead import KeyValueCache, Past
 from nmt.config import NormPlacement, TransformerConfig
 from nmt.dropout import dropout
 from nmt.layout import Layout
-from nmt.models.attention import multihead_options, self_attention_options
+from nmt.models.attention import build_cross_attention, build_self_attention
 from nmt.models.interface import Memory, Seq2Seq, State, StepOutput
 from nmt.models.layers import Embeddings, PositionVectors, build_positions, init_matrix
 
@@ -45,9 +45,9 @@ class TransformerMemory(Memory):
 
 @dataclass(slots=True)
 class TransformerState(State):
-    """Keys and values of the target so far, a cache a layer; which of a sentence's slots are the past of each of its W rows."""
+    """What each layer keeps of the target so far; which of a sentence's slots are the past of each of its W rows."""
 
-    target: list[KeyValueCache]
+    target: list[Past]
     past: Bool[Tensor, "B W C"]
     position: int
 
@@ -55,9 +55,9 @@ class TransformerState(State):
         """As long as the sentences stay, no cache is touched: only the masks of their slots are reordered."""
         num_sentences, width, _ = self.past.shape
         rows = rows.unflatten(0, (-1, width))
-        sentences, target = rows[:, 0] // width, self.target
-        if not torch.equal(sentences, torch.arange(num_sentences, device=rows.device)):
-            target = [cache.select(sentences) for cache in target]
+        sentences = rows[:, 0] // width
+        all_stay = torch.equal(sentences, torch.arange(num_sentences, device=rows.device))
+        target = [past.reorder(rows, None if all_stay else sentences) for past in self.target]
         return TransformerState(target, self.past.flatten(0, 1)[rows], self.position)
 
     def advance(self) -> Bool[Tensor, "B W C2"]:
@@ -107,9 +107,7 @@ class FeedForward(nn.Module):
 class EncoderLayer(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        self.self_attention = SelfAttention(
-            config.model_dim, config.num_heads, **self_attention_options(config.encoder_self, config, causal=False)
-        )
+        self.self_attention = build_self_attention(config.encoder_self, config, causal=False)
         self.feedforward = FeedForward(config)
         self.around_self = Residual(config)
         self.around_feedforward = Residual(config)
@@ -122,12 +120,8 @@ class EncoderLayer(nn.Module):
 class DecoderLayer(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        self.self_attention = SelfAttention(
-            config.model_dim, config.num_heads, **self_attention_options(config.decoder_self, config, causal=True)
-        )
-        self.cross_attention = CrossAttention(
-            config.model_dim, config.num_heads, **multihead_options(config.decoder_cross, config)
-        )
+        self.self_attention = build_self_attention(config.decoder_self, config, causal=True)
+        self.cross_attention = build_cross_attention(config.decoder_cross, config)
         self.feedforward = FeedForward(config)
         self.around_self = Residual(config)
         self.around_cross = Residual(config)
@@ -143,7 +137,7 @@ class DecoderLayer(nn.Module):
         return self.around_feedforward.leave(states, self.feedforward(self.around_feedforward.enter(states)))
 
     def step(
-        self, states: Float[Tensor, "R D"], target: KeyValueCache, past: Tensor, memory: KeyValueCache, memory_mask: Tensor
+        self, states: Float[Tensor, "R D"], target: Past, past: Tensor, memory: KeyValueCache, memory_mask: Tensor
     ) -> tuple[Float[Tensor, "R D"], Float[Tensor, "B h W S"]]:
         """One position of R rows, and the weights of its cross-attention; the cache of the target takes the position in."""
         states = self.around_self.leave(states, self.self_attention.step(self.around_self.enter(states), target, past))
@@ -197,9 +191,7 @@ class Transformer(Seq2Seq):
     def init_state(self, memory: Memory, width: int = 1) -> TransformerState:
         memory = cast(TransformerMemory, memory)
         layout = memory.layout
-        target = [
-            layer.self_attention.init_cache(layout.num_sentences, width, memory.keys[0]) for layer in self._decoder_layers()
-        ]
+        target = [layer.self_attention.init_past(layout.num_sentences, width, memory.keys[0]) for layer in self._decoder_layers()]
         return TransformerState(target, layout.mask.new_empty(layout.num_sentences, width, 0), 0)
 
     def step(self, previous: Int[Tensor, " R"], state: State, memory: Memory, *, with_attention: bool = False) -> StepOutput:

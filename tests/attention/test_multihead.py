@@ -96,7 +96,7 @@ def test_steps_of_self_attention_are_its_rows_also_when_the_cache_grows():
     layout = Layout.of([7, 7])
     states = random(layout, 2)
     expected = attention(states, layout)
-    cache = attention.init_cache(2, 1, like=states, capacity=2)
+    cache = attention.init_past(2, 1, like=states, capacity=2)
     capacities = []
     for t in range(7):
         torch.testing.assert_close(attention.step(states[:, t], cache), expected[:, t])
@@ -160,7 +160,7 @@ def test_gains_and_distributions_of_heads():
     scores = torch.einsum("bthd,bshd->bhts", query, key) * 0.7 / 5**0.5
     scores = torch.stack([scores[:, head] * (0.5, 2.0, 3.0)[head] for head in range(HEADS)], dim=1)
     torch.testing.assert_close(records[0].weights, entmax15(scores, dim=-1))
-    cache, steps = attention.init_cache(2, 1, like=states), []
+    cache, steps = attention.init_past(2, 1, like=states), []
     attention.scope = CAUSAL
     expected = attention(states, layout)
     for t in range(5):
@@ -201,7 +201,7 @@ def test_shared_keys_and_values_are_copies_of_them(shared, causal):
     summed = [part.unflatten(0, (shared, -1, 5)).sum(1).flatten(0, 1) for part in grad[1:]]
     torch.testing.assert_close(grouped.query_key_value.weight.grad, torch.cat([grad[0], *summed]))
     if causal:
-        cache = grouped.init_cache(3, 1, like=states, capacity=2)
+        cache = grouped.init_past(3, 1, like=states, capacity=2)
         assert cache.keys.shape[1] == cache.values.shape[1] == shared
         for t in range(7):
             real = layout.mask[:, t]

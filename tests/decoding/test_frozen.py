@@ -10,7 +10,7 @@ from nmt.decoding.frozen import frozen
 from nmt.hardware import autocast
 from nmt.layout import Layout
 from nmt.models import build_model
-from nmt.models.linear import Int8Linear, OneDnnLinear
+from nmt.models.frozen_linear import Int8Linear, OneDnnLinear
 
 VOCAB = 37
 

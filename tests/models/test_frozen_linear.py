@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from nmt.models.linear import Int8Linear, OneDnnLinear
+from nmt.models.frozen_linear import Int8Linear, OneDnnLinear
 
 
 @pytest.mark.parametrize("shape", [(7, 13), (3, 5, 13), (1, 13)])
