@@ -432,9 +432,10 @@ class StackConfig:
 @dataclass(kw_only=True, slots=True)
 class AttentionConfig:
     """One place of attention in the Transformer. Scores are dot, scaled_dot or learned_scaled_dot, divided by ``temperature``; ``dropout``
-    acts on weights. Heads share ``num_kv_heads`` heads of keys and values, 1 in multi-query attention. ``window`` is how far a window
-    reaches to each side, or the stride; the first ``num_sinks`` positions are in every window, and the first ``num_global`` besides have
-    all positions in theirs. ``linear`` has products of features for weights, instead of all these (:mod:`nmt.attention.linear`)."""
+    acts on weights, ``head_dropout`` on whole heads. Heads share ``num_kv_heads`` heads of keys and values, 1 in multi-query attention.
+    ``window`` is how far a window reaches to each side, or the stride; the first ``num_sinks`` positions are in every window, and the first
+    ``num_global`` besides have all positions in theirs. ``linear`` has products of features for weights, instead of all these
+    (:mod:`nmt.attention.linear`)."""
 
     score: Score = Score.scaled_dot
     distribution: Distribution = Distribution.softmax
@@ -446,6 +447,7 @@ class AttentionConfig:
     num_global: int = 0
     linear: bool = False
     dropout: float = 0.0
+    head_dropout: float = 0.0
 
 
 @dataclass(kw_only=True, slots=True)

@@ -16,6 +16,7 @@ from nmt.attention.distributions import SOFTMAX, Distribution
 from nmt.attention.kernels import Form, attend, attention_mask, attention_weights, expand_heads, plain_context, position_bias
 from nmt.attention.positions import RelativeBias, rotate
 from nmt.attention.scopes import CAUSAL, FULL, Scope
+from nmt.dropout import dropout
 from nmt.layout import Layout
 
 
@@ -23,7 +24,8 @@ class MultiHeadAttention(Attention):
     """What both kinds share: heads, dropout on the weights while training, the output projection, and recording.
 
     Scores are ``gain`` q . k / sqrt(d), with ``learn_gain`` times a parameter of each head that begins as 1. All heads share
-    ``num_kv_heads`` heads of keys and values; if that is not given, each has its own.
+    ``num_kv_heads`` heads of keys and values; if that is not given, each has its own. In training, ``head_dropout`` leaves out whole heads
+    of a sentence, and what is left grows accordingly (Zhou et al. 2020, section 3.1; the deviation is that all may be left out).
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class MultiHeadAttention(Attention):
         dropout_prob: float,
         *,
         num_kv_heads: int | None = None,
+        head_dropout: float = 0.0,
         gain: float = 1.0,
         learn_gain: bool = False,
         distribution: Distribution = SOFTMAX,
@@ -43,7 +46,7 @@ class MultiHeadAttention(Attention):
         self.num_heads = num_heads
         self.head_dim = model_dim // num_heads
         self.num_kv_heads = num_kv_heads or num_heads
-        self.dropout_prob = dropout_prob
+        self.dropout_prob, self.head_dropout = dropout_prob, head_dropout
         self.gain = gain
         self.learned_gain = nn.Parameter(torch.ones(num_heads)) if learn_gain else None
         self.distribution, self.scope, self.bias = distribution, scope, bias
@@ -75,8 +78,17 @@ class MultiHeadAttention(Attention):
         else:
             with record_function("attention"):
                 context = self._context(query, key, value, query_layout, key_layout)
+        if self.training and self.head_dropout:
+            context = context * self._kept_heads(context, query_layout)
         output: Tensor = self.output(context.flatten(-2))
         return output
+
+    def _kept_heads(self, context: Float[Tensor, "... h d"], layout: Layout) -> Float[Tensor, "... h 1"]:
+        """0 for heads that are left out of a sentence, 1 / (1 - probability) for others."""
+        kept = dropout(context.new_ones(layout.num_sentences, self.num_heads, 1), self.head_dropout)
+        if not layout.packed:
+            return kept.unsqueeze(1)
+        return kept.repeat_interleave(layout.lengths.to(kept.device), dim=0, output_size=layout.num_tokens)
 
     def _weights(self, queries: Tensor, keys: Tensor, query_layout: Layout, key_layout: Layout) -> Float[Tensor, "B h T S"]:
         """The weights themselves."""

@@ -108,6 +108,7 @@ def _options(config: AttentionConfig, model: TransformerConfig) -> dict[str, Any
     return {
         "dropout_prob": config.dropout,
         "num_kv_heads": config.num_kv_heads,
+        "head_dropout": config.head_dropout,
         "gain": (head_dim**0.5 if config.score is Score.dot else 1.0) / config.temperature,
         "learn_gain": config.score is Score.learned_scaled_dot,
         "distribution": build_distribution(config.distribution, model.num_heads),

@@ -206,3 +206,26 @@ def test_shared_keys_and_values_are_copies_of_them(shared, causal):
         for t in range(7):
             real = layout.mask[:, t]
             torch.testing.assert_close(grouped.step(states[:, t], cache)[real], expected[real, t])
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@torch.no_grad()
+def test_heads_are_left_out_sentence_by_sentence(packed):
+    """With no output projection to speak of, each head of a sentence is gone, or twice what it was."""
+    torch.manual_seed(1)
+    attention = SelfAttention(12, 3, 0.0, head_dropout=0.5).double()
+    attention.output.weight.copy_(torch.eye(12))
+    attention.output.bias.zero_()
+    lengths = [5, 1, 7] * 30
+    layout = Layout.of(lengths, packed=packed)
+    states = layout.unpad(layout.pad_packed(torch.randn(layout.num_tokens, 12, dtype=torch.float64)))
+    dropped = layout.real(attention(states, layout)).unflatten(-1, (3, 4))
+    whole = layout.real(attention.eval()(states, layout)).unflatten(-1, (3, 4))
+    factors = []
+    for left, right in zip(dropped.split(lengths), whole.split(lengths), strict=True):
+        for head in range(3):
+            factor = (left[:, head] / right[:, head]).unique_consecutive().mean().item()
+            torch.testing.assert_close(left[:, head], factor * right[:, head])
+            factors.append(round(factor, 6))
+    assert set(factors) == {0.0, 2.0}
+    assert 0.4 < sum(factors) / 2 / len(factors) < 0.6

@@ -123,6 +123,7 @@ def test_learned_positions_begin_as_sinusoidal_ones_and_end_with_the_last():
         {"dropout": 0.5},
         {"feedforward_dropout": 0.5},
         *({place: AttentionConfig(dropout=0.5)} for place in ("encoder_self", "decoder_self", "decoder_cross")),
+        *({place: AttentionConfig(head_dropout=0.5)} for place in ("encoder_self", "decoder_self", "decoder_cross")),
     ],
     ids=lambda settings: next(iter(settings)),
 )
