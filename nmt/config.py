@@ -432,22 +432,27 @@ class StackConfig:
 @dataclass(kw_only=True, slots=True)
 class AttentionConfig:
     """One place of attention in the Transformer. Scores are dot, scaled_dot or learned_scaled_dot, divided by ``temperature``; ``dropout``
-    acts on weights, ``head_dropout`` on whole heads. Heads share ``num_kv_heads`` heads of keys and values, 1 in multi-query attention.
-    ``window`` is how far a window reaches to each side, or the stride; the first ``num_sinks`` positions are in every window, and the first
-    ``num_global`` besides have all positions in theirs. ``linear`` has products of features for weights, instead of all these
-    (:mod:`nmt.attention.linear`)."""
+    acts on weights, ``head_dropout`` on whole heads. Heads share ``num_kv_heads`` heads of keys and values, 1 in multi-query attention."""
 
     score: Score = Score.scaled_dot
     distribution: Distribution = Distribution.softmax
     temperature: float = 1.0
     num_kv_heads: int | None = None
+    dropout: float = 0.0
+    head_dropout: float = 0.0
+
+
+@dataclass(kw_only=True, slots=True)
+class SelfAttentionConfig(AttentionConfig):
+    """``window`` is how far a window reaches to each side, or the stride; the first ``num_sinks`` positions are in every window, and the
+    first ``num_global`` besides have all positions in theirs. ``linear`` has products of features for weights
+    (:mod:`nmt.attention.linear`), which leaves scores, distributions and scopes as they are."""
+
     scope: SelfScope = SelfScope.full
     window: int = 16
     num_sinks: int = 0
     num_global: int = 0
     linear: bool = False
-    dropout: float = 0.0
-    head_dropout: float = 0.0
 
 
 @dataclass(kw_only=True, slots=True)
@@ -466,8 +471,8 @@ class TransformerConfig(ModelConfig):
     feedforward_dropout: float = 0.0
     encoder: StackConfig = field(default_factory=StackConfig)
     decoder: StackConfig = field(default_factory=StackConfig)
-    encoder_self: AttentionConfig = field(default_factory=AttentionConfig)
-    decoder_self: AttentionConfig = field(default_factory=AttentionConfig)
+    encoder_self: SelfAttentionConfig = field(default_factory=SelfAttentionConfig)
+    decoder_self: SelfAttentionConfig = field(default_factory=SelfAttentionConfig)
     decoder_cross: AttentionConfig = field(default_factory=AttentionConfig)
 
 

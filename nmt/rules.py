@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nmt.config import (
-    AttentionConfig,
     Config,
     ModelConfig,
     OptimConfig,
@@ -15,8 +14,10 @@ from nmt.config import (
     Position,
     Precision,
     RecurrentConfig,
+    RecurrentScope,
     Score,
     SearchConfig,
+    SelfAttentionConfig,
     SelfScope,
     SgdConfig,
     TokenizerConfig,
@@ -196,42 +197,34 @@ def _validate_model(model: ModelConfig) -> None:
                 raise ConfigError(
                     f"`model.num_heads` ({model.num_heads}) must be a multiple of `model.{place}.num_kv_heads`, which is {shared}"
                 )
-            _validate_scope(getattr(model, place), f"model.{place}")
-            _validate_linear(model, place)
+            if isinstance(attention := getattr(model, place), SelfAttentionConfig):
+                _validate_self_attention(attention, model.position, f"model.{place}")
             score = getattr(model, place).score
             if score in REFUSED_SCORES:
                 raise ConfigError(f"`model.{place}.score={score.name}` is not for several heads: {REFUSED_SCORES[score]}")
-    if isinstance(model, RecurrentConfig) and model.hidden_dim % 2:
-        raise ConfigError(f"`model.hidden_dim` must be even (two directions of the encoder), but is {model.hidden_dim}")
+    if isinstance(model, RecurrentConfig):
+        if model.hidden_dim % 2:
+            raise ConfigError(f"`model.hidden_dim` must be even (two directions of the encoder), but is {model.hidden_dim}")
+        if model.attention.score is Score.location and model.attention.scope is not RecurrentScope.full:
+            raise ConfigError(
+                f"`model.attention.score=location` does not go with `model.attention.scope={model.attention.scope.name}`: the window may "
+                "lie beyond the positions that it knows"
+            )
 
 
-def _validate_scope(attention: AttentionConfig, path: str) -> None:
-    if path.endswith("cross") and attention.scope is not SelfScope.full:
-        raise ConfigError(
-            f"`{path}.scope={attention.scope.name}` is for self-attention: target and source have no positions in common"
-        )
+def _validate_self_attention(attention: SelfAttentionConfig, position: Position, path: str) -> None:
     for name in ("num_sinks", "num_global"):
         count = getattr(attention, name)
         if count < 0 or (count and attention.scope is not SelfScope.window):
             raise ConfigError(f"`{path}.{name}` must be 0, or above 0 with `{path}.scope=window`, but is {count}")
-
-
-def _validate_linear(model: TransformerConfig, place: str) -> None:
-    """Linear attention adds up keys before it knows a query, which leaves no room for what depends on both."""
-    attention, other = getattr(model, place), AttentionConfig()
     if not attention.linear:
         return
-    if place == "decoder_cross":
-        raise ConfigError(
-            "`model.decoder_cross.linear` is not there: a source sentence is read once, and its weights are to be seen"
-        )
+    usual = SelfAttentionConfig()
     for name in ("score", "distribution", "temperature", "scope", "dropout"):
-        if getattr(attention, name) != getattr(other, name):
-            raise ConfigError(
-                f"`model.{place}.{name}` acts on weights of single positions, which `model.{place}.linear` does not make"
-            )
-    if model.position not in (Position.sinusoidal, Position.learned):
-        raise ConfigError(f"`model.position={model.position.name}` acts on scores, which `model.{place}.linear` does not make")
+        if getattr(attention, name) != getattr(usual, name):
+            raise ConfigError(f"`{path}.{name}` acts on weights of single positions, which `{path}.linear` does not make")
+    if position not in (Position.sinusoidal, Position.learned):
+        raise ConfigError(f"`model.position={position.name}` acts on scores, which `{path}.linear` does not make")
 
 
 def _validate_tokenizer(tokenizer: TokenizerConfig) -> None:

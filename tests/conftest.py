@@ -24,6 +24,7 @@ from nmt.config import (
     ScheduleConfig,
     Score,
     SearchConfig,
+    SelfAttentionConfig,
     SelfScope,
     StackConfig,
     TokenizerConfig,
@@ -88,8 +89,9 @@ def _variants():
     for norm, tying in itertools.product(NormPlacement, Tying):
         yield f"transformer-{norm.name}-{tying.name}", replace(transformer, norm=norm, tying=tying)
 
-    def everywhere(attention):
-        return replace(transformer, encoder_self=attention, decoder_self=attention, decoder_cross=attention)
+    def everywhere(**settings):
+        own = SelfAttentionConfig(**settings)
+        return replace(transformer, encoder_self=own, decoder_self=own, decoder_cross=AttentionConfig(**settings))
 
     for position in [position for position in Position if position is not Position.sinusoidal]:
         yield f"transformer-{position.name}", replace(transformer, model_dim=24, position=position, max_positions=5)
@@ -100,17 +102,17 @@ def _variants():
         "strided": {"scope": SelfScope.strided, "window": 2},
     }
     for name, settings in scopes.items():
-        attention = AttentionConfig(**settings)
+        attention = SelfAttentionConfig(**settings)
         yield f"transformer-{name}", replace(transformer, encoder_self=attention, decoder_self=attention)
-    linear = AttentionConfig(linear=True)
+    linear = SelfAttentionConfig(linear=True)
     yield "transformer-linear", replace(transformer, encoder_self=linear, decoder_self=linear)
     for shared in (1, 2):
-        attention = everywhere(AttentionConfig(num_kv_heads=shared))
+        attention = everywhere(num_kv_heads=shared)
         yield f"transformer-kv{shared}", replace(attention, model_dim=24, num_heads=4)
     for score in (Score.dot, Score.learned_scaled_dot):
-        yield f"transformer-{score.name}", everywhere(AttentionConfig(score=score, temperature=0.7))
+        yield f"transformer-{score.name}", everywhere(score=score, temperature=0.7)
     for distribution in [distribution for distribution in Distribution if distribution is not Distribution.softmax]:
-        yield f"transformer-{distribution.name}", everywhere(AttentionConfig(distribution=distribution))
+        yield f"transformer-{distribution.name}", everywhere(distribution=distribution)
 
 
 VARIANTS = dict(_variants())

@@ -20,9 +20,10 @@ from nmt.config import (
     PlateauConfig,
     Position,
     RecurrentAttentionConfig,
+    RecurrentScope,
     Score,
     SearchConfig,
-    SelfScope,
+    SelfAttentionConfig,
     SgdConfig,
     TrainConfig,
     TransformerConfig,
@@ -130,31 +131,23 @@ def test_what_is_no_time(value):
             "`model.decoder_cross.score=location` is not for several heads: it has no keys that heads could share",
         ),
         (
-            {"model": TransformerConfig(decoder_cross=AttentionConfig(scope=SelfScope.window))},
-            "`model.decoder_cross.scope=window` is for self-attention: target and source have no positions in common",
-        ),
-        (
-            {"model": TransformerConfig(decoder_self=AttentionConfig(num_sinks=4))},
+            {"model": TransformerConfig(decoder_self=SelfAttentionConfig(num_sinks=4))},
             "`model.decoder_self.num_sinks` must be 0, or above 0 with `model.decoder_self.scope=window`, but is 4",
         ),
         (
-            {"model": TransformerConfig(decoder_cross=AttentionConfig(linear=True))},
-            "`model.decoder_cross.linear` is not there: a source sentence is read once",
-        ),
-        (
-            {"model": TransformerConfig(decoder_self=AttentionConfig(linear=True, dropout=0.1))},
+            {"model": TransformerConfig(decoder_self=SelfAttentionConfig(linear=True, dropout=0.1))},
             "`model.decoder_self.dropout` acts on weights of single positions, which `model.decoder_self.linear` does not make",
         ),
         (
-            {"model": TransformerConfig(position=Position.alibi, decoder_self=AttentionConfig(linear=True))},
+            {"model": TransformerConfig(position=Position.alibi, decoder_self=SelfAttentionConfig(linear=True))},
             "`model.position=alibi` acts on scores, which `model.decoder_self.linear` does not make",
         ),
         (
-            {"model": TransformerConfig(encoder_self=AttentionConfig(num_kv_heads=3))},
+            {"model": TransformerConfig(encoder_self=SelfAttentionConfig(num_kv_heads=3))},
             "`model.num_heads` .4. must be a multiple of `model.encoder_self.num_kv_heads`, which is 3",
         ),
         (
-            {"model": TransformerConfig(encoder_self=AttentionConfig(num_kv_heads=0))},
+            {"model": TransformerConfig(encoder_self=SelfAttentionConfig(num_kv_heads=0))},
             "`model.encoder_self.num_kv_heads` must be at least 1, but is 0",
         ),
         (
@@ -162,8 +155,12 @@ def test_what_is_no_time(value):
             "`model.position=rotary` turns pairs, but a head has 5 dimensions",
         ),
         (
-            {"model": TransformerConfig(encoder_self=AttentionConfig(temperature=0.0))},
+            {"model": TransformerConfig(encoder_self=SelfAttentionConfig(temperature=0.0))},
             "`model.encoder_self.temperature` must be above 0, but is 0.0",
+        ),
+        (
+            {"model": LuongConfig(attention=RecurrentAttentionConfig(score=Score.location, scope=RecurrentScope.local_m))},
+            "`model.attention.score=location` does not go with `model.attention.scope=local_m`: the window may lie beyond",
         ),
         (
             {"model": BahdanauConfig(attention=RecurrentAttentionConfig(max_length=0))},

@@ -19,7 +19,16 @@ from nmt.attention.scores import (
     RecurrentScore,
     ScaledDotScore,
 )
-from nmt.config import AttentionConfig, Position, RecurrentAttentionConfig, RecurrentScope, Score, SelfScope, TransformerConfig
+from nmt.config import (
+    AttentionConfig,
+    Position,
+    RecurrentAttentionConfig,
+    RecurrentScope,
+    Score,
+    SelfAttentionConfig,
+    SelfScope,
+    TransformerConfig,
+)
 from nmt.config import Distribution as Kind
 from nmt.models.layers import init_matrix
 
@@ -85,7 +94,7 @@ def build_cross_attention(config: AttentionConfig, model: TransformerConfig) -> 
     return CrossAttention(model.model_dim, model.num_heads, **_options(config, model))
 
 
-def build_self_attention(config: AttentionConfig, model: TransformerConfig, *, causal: bool) -> SelfAttention:
+def build_self_attention(config: SelfAttentionConfig, model: TransformerConfig, *, causal: bool) -> SelfAttention:
     bias: RelativeBias | None = None
     match model.position:
         case Position.alibi:
@@ -115,7 +124,7 @@ def _options(config: AttentionConfig, model: TransformerConfig) -> dict[str, Any
     }
 
 
-def build_self_scope(config: AttentionConfig, *, causal: bool) -> Scope:
+def build_self_scope(config: SelfAttentionConfig, *, causal: bool) -> Scope:
     match config.scope:
         case SelfScope.full:
             return Scope(causal)

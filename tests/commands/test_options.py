@@ -17,6 +17,9 @@ SMALL = {
     "luong": ["model.embedding_dim=13", "model.hidden_dim=14"],
     "transformer": ["model.model_dim=22", "model.num_heads=2", "model.feedforward_dim=29"],
 }
+SELF = (
+    "score:dot,distribution:sink,temperature:0.5,num_kv_heads:1,head_dropout:0.1,scope:window,window:2,num_sinks:1,num_global:1"
+)
 TEXT = "data=files data.source=DIR/x.de data.target=DIR/x.en"
 
 RUNS = {
@@ -48,6 +51,11 @@ RUNS = {
     "transformer": "model=transformer TEXT model.norm=post model.dropout=0.2 model.feedforward_dropout=0.2 "
     "model.encoder.num_layers=2 model.decoder.num_layers=1 model.encoder_self.dropout=0.2 model.decoder_self.dropout=0.2 "
     "model.decoder_cross.dropout=0.2 train.recompute=true",
+    "recurrent attention": "model=bahdanau TEXT model.attention={score:location,max_length:5,distribution:entmax,temperature:0.7}",
+    "local attention": "model=luong TEXT model.attention={scope:local_p,window:2}",
+    "heads": "model=transformer TEXT model.position=learned model.max_positions=5 model.encoder_self={SELF} model.decoder_self={SELF} "
+    "model.decoder_cross={score:learned_scaled_dot,distribution:entmax15,temperature:2,num_kv_heads:1,head_dropout:0.1}",
+    "linear attention": "model=transformer TEXT model.encoder_self.linear=true model.decoder_self.linear=true",
     "adam": "model=luong TEXT optim=adam optim.learning_rate=2e-3 optim.beta1=0.8 optim.beta2=0.9 optim.eps=1e-6 "
     "optim.weight_decay=0.1 optim.max_grad_norm=0.5 schedule=inverse_sqrt schedule.warmup_steps=1",
     "muon": "model=luong TEXT optim=muon optim.momentum=0.8 schedule=warmup_stable_decay schedule.warmup_steps=0 "
@@ -138,7 +146,7 @@ def leaves(cls, prefix=""):
 
 def filled(name, folder):
     """The words of a run, with a folder in its place."""
-    return RUNS[name].replace("TEXT", TEXT).replace("DIR", str(folder)).split()
+    return RUNS[name].replace("TEXT", TEXT).replace("SELF", SELF).replace("DIR", str(folder)).split()
 
 
 def settings(key, given):

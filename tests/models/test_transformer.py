@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from nmt.config import AttentionConfig, NormPlacement, StackConfig, TransformerConfig
+from nmt.config import AttentionConfig, NormPlacement, SelfAttentionConfig, StackConfig, TransformerConfig
 from nmt.layout import Layout
 from nmt.models import build_model
 from nmt.models.layers import LearnedPositions, SinusoidalPositions
@@ -106,6 +106,9 @@ def test_it_is_the_transformer_of_torch(norm):
         torch.testing.assert_close(mine, other, atol=1e-4, rtol=1e-4)
 
 
+PLACES = {"encoder_self": SelfAttentionConfig, "decoder_self": SelfAttentionConfig, "decoder_cross": AttentionConfig}
+
+
 def test_sinusoidal_positions():
     expected = embed(torch.zeros(1, MODEL_DIM), torch.zeros(1, 1000, dtype=torch.long))
     torch.testing.assert_close(SinusoidalPositions(MODEL_DIM)(torch.arange(1000)), expected[0], atol=1e-4, rtol=0)
@@ -122,8 +125,8 @@ def test_learned_positions_begin_as_sinusoidal_ones_and_end_with_the_last():
     [
         {"dropout": 0.5},
         {"feedforward_dropout": 0.5},
-        *({place: AttentionConfig(dropout=0.5)} for place in ("encoder_self", "decoder_self", "decoder_cross")),
-        *({place: AttentionConfig(head_dropout=0.5)} for place in ("encoder_self", "decoder_self", "decoder_cross")),
+        *({place: kind(dropout=0.5)} for place, kind in PLACES.items()),
+        *({place: kind(head_dropout=0.5)} for place, kind in PLACES.items()),
     ],
     ids=lambda settings: next(iter(settings)),
 )
@@ -169,7 +172,7 @@ def test_the_output_layer_is_tied_as_asked_for(transformer_config):
 @pytest.mark.parametrize("norm", NormPlacement)
 def test_recomputed_gradients_are_the_same_to_the_bit_and_less_is_kept(norm):
     """With dropout everywhere, in float32; and the generator is afterwards where it would have been."""
-    places = {name: AttentionConfig(dropout=0.3) for name in ("encoder_self", "decoder_self", "decoder_cross")}
+    places = {place: kind(dropout=0.3) for place, kind in PLACES.items()}
     model = build(norm, dropout=0.2, feedforward_dropout=0.1, **places).float().train()
     source_layout, target_layout = Layout.of(SOURCE_LENGTHS), Layout.of(TARGET_LENGTHS)
     source, target = torch.randint(VOCAB, (3, 7)), torch.randint(VOCAB, (3, 6))
