@@ -58,7 +58,11 @@ class Entmax(nn.Module):
     def forward(
         self, scores: Float[Tensor, "B h T S"], mask: Bool[Tensor, "B #h #T S"] | None = None
     ) -> Float[Tensor, "B h T S"]:
-        alpha = 1 + torch.sigmoid(self.a.to(scores.dtype)) if self.a is not None else scores.new_full((1,), self.fixed or 0)
+        if self.a is not None:
+            alpha = 1 + torch.sigmoid(self.a.to(scores.dtype))
+        else:
+            assert self.fixed is not None
+            alpha = scores.new_full((1,), self.fixed)
         weights: Tensor = _Entmax.apply(_masked(scores, mask), alpha[:, None, None], self.fixed)  # type: ignore[no-untyped-call]
         return weights
 

@@ -57,6 +57,10 @@ class MultiHeadAttention(Attention):
         """Width of the keys, and of the values, of all heads."""
         return self.num_kv_heads * self.head_dim
 
+    def linear_layers(self) -> list[tuple[nn.Linear, list[int]]]:
+        """Each, and how many rows of its weights belong to each of the projections that it stacks."""
+        return [(self.output, [self.output.out_features])]
+
     def _heads(self, projected: Float[Tensor, "... K"]) -> Float[Tensor, "... h d"]:
         return projected.view(*projected.shape[:-1], -1, self.head_dim)
 
@@ -188,6 +192,9 @@ class SelfAttention(MultiHeadAttention):
         query, key, value = self._project(states, layout.positions())
         return self._attend(query, key, value, layout, layout)
 
+    def linear_layers(self) -> list[tuple[nn.Linear, list[int]]]:
+        return [*super().linear_layers(), (self.query_key_value, [self.output.in_features, self.kv_dim, self.kv_dim])]
+
     def _project(
         self, states: Float[Tensor, "... D"], positions: Int[Tensor, "..."] | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -230,6 +237,10 @@ class CrossAttention(MultiHeadAttention):
         super().__init__(model_dim, num_heads, dropout_prob, **options)
         self.query = nn.Linear(model_dim, model_dim)
         self.key_value = nn.Linear(model_dim, 2 * self.kv_dim)
+
+    def linear_layers(self) -> list[tuple[nn.Linear, list[int]]]:
+        own = [(self.query, [self.query.out_features]), (self.key_value, [self.kv_dim, self.kv_dim])]
+        return [*super().linear_layers(), *own]
 
     def project(self, memory: Float[Tensor, "... D"]) -> tuple[Float[Tensor, "... g d"], Float[Tensor, "... g d"]]:
         """Keys and values of the memory, in its layout."""

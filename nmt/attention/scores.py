@@ -18,7 +18,7 @@ from nmt.operand import Operand
 
 
 class AdditiveScore(nn.Module):
-    """v . tanh(W q + U k): Bahdanau et al. 2015, appendix A.1.2, and Luong et al. 2015, eq. 8, "concat".
+    """v . tanh(W q + U k): Bahdanau et al. 2015, appendix A.1.2, and Luong et al. 2015, section 3.1, "concat".
 
     Luong writes v . tanh(W [q; k]); cut into the columns that meet q and those that meet k, his W is Bahdanau's W and U, so both
     names stand for this one function.
@@ -58,7 +58,7 @@ class NormedAdditiveScore(AdditiveScore):
 
 
 class GeneralScore(nn.Module):
-    """q . W k: Luong et al. 2015, eq. 8, "general"."""
+    """q . W k: Luong et al. 2015, section 3.1, "general"."""
 
     def __init__(self, query_dim: int, value_dim: int) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class GeneralScore(nn.Module):
 
 
 class DotScore(nn.Module):
-    """q . k: Luong et al. 2015, eq. 8, "dot". Queries and values have one width."""
+    """q . k: Luong et al. 2015, section 3.1, "dot". Queries and values have one width."""
 
     def project(self, values: Float[Tensor, "B S D"]) -> Float[Tensor, "B S D"]:
         return at_least_float32(values)
@@ -99,7 +99,10 @@ class ScaledDotScore(DotScore):
 
 
 class LocationScore(nn.Module):
-    """W q, a score for each position whatever stands there: Luong et al. 2015, eq. 9. Positions from ``max_length`` on get none."""
+    """W q, a score for each position whatever stands there: Luong et al. 2015, eq. 8, "location".
+
+    Positions from ``max_length`` on get none.
+    """
 
     def __init__(self, query_dim: int, max_length: int) -> None:
         super().__init__()

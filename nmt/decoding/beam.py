@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from nmt.config import SearchConfig
 from nmt.data.tokenizer import BOS, EOS, PAD, UNK
-from nmt.decoding.constraints import Constraint, MinLength, forbidden_pieces
+from nmt.decoding.constraints import Constraint, forbidden_pieces
 from nmt.decoding.coverage import Coverage
 from nmt.decoding.hypotheses import Hypothesis, finished
 
@@ -70,14 +70,13 @@ class Beam:
         num_sentences, width, vocab_size = logits.shape
         if self.coverage and attention is not None:
             self.coverage.add(attention)
-        lengths = [constraint for constraint in self.constraints if isinstance(constraint, MinLength)]
-        if len(lengths) < len(self.constraints):
+        if all(constraint.end_alone for constraint in self.constraints):  # masks took an eighth of a search with a least length
+            endings, extensions, pieces = following(self.scores, logits, width)
+            if any(constraint.forbids_end(self.ids) for constraint in self.constraints):
+                endings = torch.full_like(endings, -math.inf)
+        else:
             forbidden = forbidden_pieces(self.constraints, self.ids, self.sentences, vocab_size)
             endings, extensions, pieces = permitted(self.scores, logits, forbidden, width)
-        else:  # only the end may be forbidden: (B, K, V) masks took an eighth of a search with a least length
-            endings, extensions, pieces = following(self.scores, logits, width)
-            if any(constraint.forbids_end(self.ids) for constraint in lengths):
-                endings = torch.full_like(endings, -math.inf)
         num_extensions = pieces.shape[-1]
         extensions, places = extensions.flatten(1).topk(width)  # (B, K)
         parents, pieces = places // num_extensions, pieces.flatten(1).gather(1, places)

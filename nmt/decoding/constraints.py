@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Int
@@ -18,6 +19,13 @@ from nmt.data.tokenizer import BOS, EOS, PAD, UNK
 
 
 class Constraint(ABC):
+    end_alone: ClassVar[bool] = False
+    """Whether EOS is all that it ever forbids, so that :meth:`forbids_end` says everything and no mask of pieces is needed."""
+
+    def forbids_end(self, ids: Int[Tensor, "B K T"]) -> bool:
+        """Whether none of the hypotheses ``ids`` may end."""
+        return False
+
     @abstractmethod
     def forbid(self, forbidden: Bool[Tensor, "B K V"], ids: Int[Tensor, "B K T"], sentences: Int[Tensor, " B"]) -> None:
         """Mark what may not follow the hypotheses ``ids``, BOS and T - 1 pieces, of these sentences of the batch that came in."""
@@ -27,10 +35,10 @@ class Constraint(ABC):
 class MinLength(Constraint):
     """No EOS before a hypothesis has so many pieces."""
 
+    end_alone: ClassVar[bool] = True
     num_pieces: int
 
     def forbids_end(self, ids: Int[Tensor, "B K T"]) -> bool:
-        """Whether none of the hypotheses ``ids`` may end."""
         return ids.shape[2] - 1 < self.num_pieces
 
     def forbid(self, forbidden: Bool[Tensor, "B K V"], ids: Int[Tensor, "B K T"], sentences: Int[Tensor, " B"]) -> None:

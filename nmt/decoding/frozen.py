@@ -16,11 +16,11 @@ def frozen(model: Model, precision: Precision) -> Model:
     they are :class:`Int8Linear`, and in fp32 :class:`OneDnnLinear` where the processor is faster so. The given model stays as it
     is, and the new one shares with it what does not change.
     """
-    weight = next(model.parameters())
     if precision in HALVES:
         return in_16_bits(model, HALVES[precision])
     if precision is Precision.int8:
         return of_layers(model, Int8Linear)
+    weight = next(model.parameters())
     if weight.device.type == "cpu" and weight.dtype is torch.float32 and onednn_multiplies_faster():
         return of_layers(model, OneDnnLinear)
     return model

@@ -46,12 +46,11 @@ class Embeddings(nn.Module):
 
 
 def init_matrix(weight: Tensor, blocks: int | Sequence[int] = 1) -> None:
-    """Xavier-uniform, each of ``blocks`` stacked matrices on its own; or blocks of so many rows each, which may be none."""
+    """Xavier-uniform, each of ``blocks`` stacked matrices on its own; or of matrices of so many rows each."""
     sizes = [len(weight) // blocks] * blocks if isinstance(blocks, int) else list(blocks)
     with torch.no_grad():
         for block in weight.split(sizes):
-            if len(block):
-                nn.init.xavier_uniform_(block)
+            nn.init.xavier_uniform_(block)
 
 
 def init_recurrent(weight: Tensor, blocks: int) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from nmt.attention.capture import Attention
-from nmt.attention.multihead import KeyValueCache, Past
+from nmt.attention.multihead import KeyValueCache, MultiHeadAttention, Past
 from nmt.config import NormPlacement, TransformerConfig
 from nmt.dropout import dropout
 from nmt.layout import Layout
@@ -99,6 +99,10 @@ class FeedForward(nn.Module):
         self.outer = nn.Linear(config.feedforward_dim, config.model_dim)
         self.dropout_prob = config.feedforward_dropout
 
+    def linear_layers(self) -> list[tuple[nn.Linear, list[int]]]:
+        """Each, and how many rows of its weights belong together: all."""
+        return [(layer, [layer.out_features]) for layer in (self.inner, self.outer)]
+
     def forward(self, states: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
         output: Tensor = self.outer(dropout(torch.relu(self.inner(states)), self.dropout_prob, self.training))
         return output
@@ -139,7 +143,7 @@ class DecoderLayer(nn.Module):
     def step(
         self, states: Float[Tensor, "R D"], target: Past, past: Tensor, memory: KeyValueCache, memory_mask: Tensor
     ) -> tuple[Float[Tensor, "R D"], Float[Tensor, "B h W S"]]:
-        """One position of R rows, and the weights of its cross-attention; the cache of the target takes the position in."""
+        """One position of R rows, and the weights of its cross-attention; the past of the target takes the position in."""
         states = self.around_self.leave(states, self.self_attention.step(self.around_self.enter(states), target, past))
         inner, weights = self.cross_attention.step(self.around_cross.enter(states), memory, memory_mask)
         states = self.around_cross.leave(states, inner)
@@ -170,15 +174,11 @@ class Transformer(Seq2Seq):
         """Draw weights anew from torch's generator: Xavier for matrices, zero for biases. Gains, sinks and positions stay as they begin."""
         self.embeddings.reset()
         for stack in (self.encoder, self.decoder):
-            for name, layer in stack.named_modules():
-                if isinstance(layer, nn.Linear):
-                    rows = layer.out_features
-                    if name.endswith("key_value"):
-                        keys = (rows - self.config.model_dim if name.endswith("query_key_value") else rows) // 2
-                        init_matrix(layer.weight, [rows - 2 * keys, keys, keys])
-                    else:
-                        init_matrix(layer.weight)
-                    nn.init.zeros_(layer.bias)
+            for module in stack.modules():
+                if isinstance(module, MultiHeadAttention | FeedForward):
+                    for layer, rows in module.linear_layers():
+                        init_matrix(layer.weight, rows)
+                        nn.init.zeros_(layer.bias)
 
     def encode(self, source: Int[Tensor, "..."], layout: Layout) -> TransformerMemory:
         states = self._embed(self.embeddings.source(source), self.source_positions, layout.positions())

@@ -56,7 +56,7 @@ def additive(score, query, value):
 
 
 def concat(score, query, value):
-    """Luong et al. 2015, eq. 8: one matrix over query and key in one."""
+    """Luong et al. 2015, section 3.1: one matrix over query and key in one."""
     matrix = torch.cat([score.query.weight, score.key.weight], dim=1)
     return dot(score.v, product(matrix, torch.cat([query, value])).tanh())
 
@@ -91,7 +91,7 @@ def test_a_score_is_its_equation(kind, equation):
 @pytest.mark.parametrize("max_length", [3, 5, 11])
 @torch.no_grad()
 def test_location_scores_positions_whatever_stands_there(max_length):
-    """Luong et al. 2015, eq. 9, cut or filled up to the sentence's length."""
+    """Luong et al. 2015, eq. 8, cut or filled up to the sentence's length."""
     score = LocationScore(D, max_length).double()
     queries, values = random(B, Q, D), random(B, S, H)
     found = score(queries, Operand(score.project(values)))

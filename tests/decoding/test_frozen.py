@@ -58,7 +58,8 @@ def test_a_model_of_integers_steps_like_the_one_it_was_made_from(family_config):
 def test_a_model_of_half_precision_steps_as_autocast_does(family_config, precision):
     model, before = made(family_config)
     copy = frozen(model, precision)
-    assert {layer.weight.element_size() for layer in linear_layers(copy)} >= {2}
+    wide = {name for name, layer in copy.named_modules() if isinstance(layer, nn.Linear) and layer.weight.element_size() != 2}
+    assert wide <= {"attention.score.query"}
     assert torch.equal(logits(copy, precision), logits(model, precision))
     assert unchanged(model, before)
 

@@ -15,7 +15,7 @@ STILL = {"embedding_dropout": 0.0, "output_dropout": 0.0}
 SOURCE, TARGET = [7, 11, 4, 20], [2, 9, 5, 17, 23]
 
 
-SCORES = [Score.dot, Score.general, Score.concat]  # of the paper, eq. 8
+SCORES = [Score.dot, Score.general, Score.concat]  # of the paper, section 3.1
 
 
 def build(score=Score.general, layers=1, **settings):
@@ -48,7 +48,7 @@ def cells(model):
 
 
 def score(model, kind, h, source_state):
-    """Equation 8."""
+    """Section 3.1."""
     if kind is Score.dot:
         return h @ source_state
     if kind is Score.general:
