@@ -20,8 +20,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from nmt.attention.kernels import Form, attend
+from nmt.attention.kernels import attend
 from nmt.attention.linear import attend_linear
+from nmt.attention.plain import Form
 from nmt.attention.scopes import Scope, Strided, Window
 from nmt.layout import Layout
 

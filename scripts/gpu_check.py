@@ -26,7 +26,7 @@ from bench_train import measure
 
 from nmt.attention import kernels
 from nmt.attention.distributions import Entmax
-from nmt.attention.kernels import Form
+from nmt.attention.plain import Form, attention_mask, attention_weights, plain_context, position_bias
 from nmt.attention.positions import LinearBias
 from nmt.attention.scopes import CAUSAL, Strided, Window
 from nmt.config import (
@@ -142,9 +142,9 @@ def attention_error(device: torch.device, dtype: torch.dtype, form: Form, *, pac
     )
     context = kernels.attend(*(part.to(device) for part in parts), on_device, on_device, moved)
     queries, keys, values = (layout.pad(part.float()).transpose(1, 2) for part in parts)
-    mask, bias = kernels.attention_mask(layout, layout, form.scope), kernels.position_bias(form.bias, 31, queries.device)
-    weights = kernels.attention_weights(queries, keys, mask, form.distribution, bias)
-    plain = layout.unpad(kernels.plain_context(weights, values).transpose(1, 2))
+    mask, bias = attention_mask(layout, layout, form.scope), position_bias(form.bias, 31, queries.device)
+    weights = attention_weights(queries, keys, mask, form.distribution, bias)
+    plain = layout.unpad(plain_context(weights, values).transpose(1, 2))
     return kernel.name, float((layout.real(context.cpu()).float() - layout.real(plain)).abs().max())
 
 

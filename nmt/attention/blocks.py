@@ -16,8 +16,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from nmt.attention.distributions import Distribution
-from nmt.attention.positions import RelativeBias
+from nmt.attention.plain import Form, attention_weights, plain_context
 from nmt.attention.scopes import Strided, Window
 from nmt.attention.scores import at_least_float32
 from nmt.dropout import dropout
@@ -45,13 +44,12 @@ def attend_in_blocks(
     keys: Float[Tensor, "B h T d"],
     values: Float[Tensor, "B h T d"],
     mask: Bool[Tensor, "B T"],
-    scope: Window | Strided,
-    distribution: Distribution,
-    bias: RelativeBias | None,
+    form: Form,
     dropout_prob: float = 0.0,
 ) -> Float[Tensor, "B h T d"]:
-    """What plain products give under the mask of a scope. Rows of padding hold finite numbers without meaning."""
-    length = queries.shape[2]
+    """What plain products give under the mask of a window or of strides. Rows of padding hold finite numbers without meaning."""
+    scope, length = form.scope, queries.shape[2]
+    assert isinstance(scope, Window | Strided)
     width = scope.reach if isinstance(scope, Window) else scope.stride
     queries, keys, values = (F.pad(rows, (0, 0, 0, -length % width)) for rows in (queries, keys, values))
     mask = F.pad(mask, (0, -length % width))
@@ -61,22 +59,19 @@ def attend_in_blocks(
         scaled = at_least_float32(queries) * queries.shape[-1] ** -0.5
         scores = torch.cat([part.scores(scaled, at_least_float32(keys)) for part in parts], dim=-1)
         positions = torch.cat([part.positions for part in parts], dim=-1)
-        if bias is not None:
-            scores = scores + bias(own, positions)
+        if form.bias is not None:
+            scores = scores + form.bias(own, positions)
         allowed = torch.cat([part.allowed for part in parts], dim=-1) & mask[:, positions]  # (B, T, C)
         allowed |= ~mask[:, :, None] & (positions == own)  # a row of padding sees itself
-        weights = distribution(scores, allowed.unsqueeze(1))
+        weights: Tensor = form.distribution(scores, allowed.unsqueeze(1))
     weights = dropout(weights, dropout_prob).to(values.dtype)
     split = weights.split([part.positions.shape[1] for part in parts], dim=-1)
     context = parts[0].context(split[0], values) + parts[1].context(split[1], values)
     if isinstance(scope, Window) and scope.num_global and not scope.causal:
-        context = torch.cat(
-            [
-                _all_seen(scope.num_global, scaled, keys, values, mask, distribution, bias, dropout_prob),
-                context[:, :, scope.num_global :],
-            ],
-            dim=2,
-        )
+        seeing_all = queries[:, :, : scope.num_global]
+        added = None if form.bias is None else form.bias(own[: scope.num_global], own.T)
+        weights = attention_weights(seeing_all, keys, mask[:, None, None], form.distribution, added)
+        context = torch.cat([plain_context(weights, values, dropout_prob), context[:, :, scope.num_global :]], dim=2)
     return context[:, :, :length]
 
 
@@ -132,23 +127,3 @@ def _strides(own: Int[Tensor, "T 1"], scope: Strided) -> Columns:
         lambda queries, keys: apart(together(queries) @ together(keys).mT),
         lambda weights, values: apart(together(weights) @ together(values)),
     )
-
-
-def _all_seen(
-    count: int,
-    scaled: Float[Tensor, "B h T d"],
-    keys: Float[Tensor, "B h T d"],
-    values: Float[Tensor, "B h T d"],
-    mask: Bool[Tensor, "B T"],
-    distribution: Distribution,
-    bias: RelativeBias | None,
-    dropout_prob: float,
-) -> Float[Tensor, "B h G d"]:
-    """The contexts of the first ``count`` queries, which see all positions."""
-    with torch.autocast(scaled.device.type, enabled=False):
-        scores = scaled[:, :, :count] @ at_least_float32(keys).mT
-        if bias is not None:
-            positions = torch.arange(keys.shape[2], device=keys.device)
-            scores = scores + bias(positions[: scores.shape[2], None], positions[None])
-        weights: Tensor = distribution(scores, mask[:, None, None])
-    return dropout(weights, dropout_prob).to(values.dtype) @ values

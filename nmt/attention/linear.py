@@ -14,8 +14,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from nmt.attention.kernels import attention_mask, expand_heads
 from nmt.attention.multihead import Past, SelfAttention
+from nmt.attention.plain import attention_mask, expand_heads
 from nmt.attention.scores import at_least_float32
 from nmt.layout import Layout
 

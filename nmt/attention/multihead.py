@@ -13,7 +13,8 @@ from torch.autograd.profiler import record_function
 
 from nmt.attention.capture import Attention
 from nmt.attention.distributions import SOFTMAX, Distribution
-from nmt.attention.kernels import Form, attend, attention_mask, attention_weights, expand_heads, plain_context, position_bias
+from nmt.attention.kernels import attend
+from nmt.attention.plain import Form, attention_mask, attention_weights, expand_heads, plain_context, position_bias
 from nmt.attention.positions import RelativeBias, rotate
 from nmt.attention.scopes import CAUSAL, FULL, Scope
 from nmt.dropout import dropout

@@ -7,7 +7,7 @@ import torch
 
 from nmt.attention.blocks import attend_in_blocks, num_columns
 from nmt.attention.distributions import SOFTMAX, Entmax, SinkSoftmax, Softmax
-from nmt.attention.kernels import attention_mask, attention_weights, plain_context, position_bias
+from nmt.attention.plain import Form, attention_mask, attention_weights, plain_context, position_bias
 from nmt.attention.positions import BucketBias, LinearBias
 from nmt.attention.scopes import Strided, Window
 from nmt.layout import Layout
@@ -79,7 +79,7 @@ def test_blocks_are_plain_products_under_a_mask(scope, lengths, form):
         weights = attention_weights(queries, keys, attention_mask(layout, layout, scope), distribution, added)
         return plain_context(weights, values)
 
-    found = attend_in_blocks(*inputs, layout.mask, scope, distribution, bias)
+    found = attend_in_blocks(*inputs, layout.mask, Form(scope, distribution, bias))
     assert found.isfinite().all()
     found, expected = (layout.real(context.transpose(1, 2)) for context in (found, plain(*inputs)))
     torch.testing.assert_close(found, expected)
@@ -99,7 +99,7 @@ def test_how_many_scores_there_are():
 
     for scope in SCOPES:
         rows = random(1, HEADS, 42, DIM, seed=1)
-        attend_in_blocks(rows, rows, rows, torch.ones(1, 42, dtype=torch.bool), scope, Watch(), None)
+        attend_in_blocks(rows, rows, rows, torch.ones(1, 42, dtype=torch.bool), Form(scope, Watch()))
         assert seen[0] == num_columns(scope, 42), scope
         seen.clear()
 
@@ -107,6 +107,6 @@ def test_how_many_scores_there_are():
 def test_dropout_acts_on_weights():
     torch.manual_seed(1)
     rows, ones = random(1, HEADS, 400, DIM, seed=1), torch.ones(1, HEADS, 400, DIM, dtype=torch.float64)
-    context = attend_in_blocks(rows, rows, ones, torch.ones(1, 400, dtype=torch.bool), Window(True, 5), SOFTMAX, None, 0.5)
+    context = attend_in_blocks(rows, rows, ones, torch.ones(1, 400, dtype=torch.bool), Form(Window(True, 5)), 0.5)
     assert context.mean().item() == pytest.approx(1, abs=0.05)
     assert context.std() > 0.2

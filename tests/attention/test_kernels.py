@@ -6,7 +6,8 @@ from torch.nn.attention import varlen
 
 from nmt.attention import kernels
 from nmt.attention.distributions import Entmax, SinkSoftmax
-from nmt.attention.kernels import Form, Kernel, attend, attention_mask, attention_weights, choose_kernel
+from nmt.attention.kernels import Kernel, attend, choose_kernel
+from nmt.attention.plain import Form, attention_mask, attention_weights
 from nmt.attention.positions import LinearBias
 from nmt.attention.scopes import CAUSAL, FULL, Scope, Strided, Window
 from nmt.layout import Layout
