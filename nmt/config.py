@@ -74,7 +74,9 @@ class Difficulty(Enum):
 
 class ModelKind(Enum):
     bahdanau = "bahdanau"
+    conditional_gru = "conditional_gru"
     luong = "luong"
+    gnmt = "gnmt"
     transformer = "transformer"
 
 
@@ -117,6 +119,15 @@ class RecurrentScope(Enum):
     full = "full"
     local_m = "local_m"
     local_p = "local_p"
+
+
+class Coverage(Enum):
+    """What a recurrent decoder remembers of where it has looked: nothing, how much of each word's fertility is used up, or what a recurrent
+    network makes of it; see :mod:`nmt.attention.coverage`."""
+
+    none = "none"
+    linguistic = "linguistic"
+    neural = "neural"
 
 
 class Position(Enum):
@@ -383,7 +394,8 @@ class ModelConfig:
 @dataclass(kw_only=True, slots=True)
 class RecurrentAttentionConfig:
     """``attention_dim`` is the inner width of the additive scores; ``max_length`` is how many source positions the location score knows.
-    Scores are divided by ``temperature``. A local scope reaches ``window`` positions to both sides."""
+    Scores are divided by ``temperature``. A local scope reaches ``window`` positions to both sides. The coverage vector has
+    ``coverage_dim`` numbers if it is neural; the linguistic one expects at most ``max_fertility`` target pieces of each source piece."""
 
     score: Score = Score.additive
     attention_dim: int = 256
@@ -392,11 +404,14 @@ class RecurrentAttentionConfig:
     temperature: float = 1.0
     scope: RecurrentScope = RecurrentScope.full
     window: int = 10
+    coverage: Coverage = Coverage.none
+    coverage_dim: int = 10
+    max_fertility: float = 2.0
 
 
 @dataclass(kw_only=True, slots=True)
 class RecurrentConfig(ModelConfig):
-    """What both recurrent wirings share. ``hidden_dim`` is the decoder's width; a direction of the encoder has half of it."""
+    """What all recurrent wirings share. ``hidden_dim`` is the decoder's width; a direction of the encoder has half of it."""
 
     embedding_dim: int = 256
     hidden_dim: int = 512
@@ -415,6 +430,13 @@ class BahdanauConfig(RecurrentConfig):
 
 
 @dataclass(kw_only=True, slots=True)
+class ConditionalGruConfig(RecurrentConfig):
+    """Nematus (Sennrich et al. 2017): two GRUs a step, query = state between them, tanh readout of width ``embedding_dim``."""
+
+    kind: ModelKind = ModelKind.conditional_gru
+
+
+@dataclass(kw_only=True, slots=True)
 class LuongConfig(RecurrentConfig):
     """Luong et al. 2015: LSTM, query = current state, attentional state of width ``embedding_dim``."""
 
@@ -422,6 +444,18 @@ class LuongConfig(RecurrentConfig):
     decoder_layers: int = 1
     input_feeding: bool = True
     attention: RecurrentAttentionConfig = field(default_factory=lambda: RecurrentAttentionConfig(score=Score.general))
+
+
+@dataclass(kw_only=True, slots=True)
+class GnmtConfig(RecurrentConfig):
+    """GNMT (Wu et al. 2016): deep LSTMs with residual connections, query = the decoder's bottom layer. The encoder has one layer in both
+    directions and above it ``encoder_layers`` - 1 in one. ``layer_dropout`` acts on what the layers above the first read."""
+
+    kind: ModelKind = ModelKind.gnmt
+    encoder_layers: int = 4
+    decoder_layers: int = 4
+    layer_dropout: float = 0.1
+    attention: RecurrentAttentionConfig = field(default_factory=lambda: RecurrentAttentionConfig(score=Score.normed_additive))
 
 
 @dataclass(kw_only=True, slots=True)
@@ -736,7 +770,9 @@ VARIANTS: dict[type, dict[Enum, type]] = {
     DataConfig: {DataKind.builtin: BuiltinDataConfig, DataKind.files: FilesDataConfig},
     ModelConfig: {
         ModelKind.bahdanau: BahdanauConfig,
+        ModelKind.conditional_gru: ConditionalGruConfig,
         ModelKind.luong: LuongConfig,
+        ModelKind.gnmt: GnmtConfig,
         ModelKind.transformer: TransformerConfig,
     },
     OptimConfig: {

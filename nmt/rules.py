@@ -8,11 +8,13 @@ from typing import Any
 
 from nmt.config import (
     Config,
+    Coverage,
     ModelConfig,
     OptimConfig,
     PlateauConfig,
     Position,
     Precision,
+    RecurrentAttentionConfig,
     RecurrentConfig,
     RecurrentScope,
     Score,
@@ -42,12 +44,13 @@ RANGES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
 """What numbers of optimisers and schedules must be, by name."""
 
 
-_ADDITIVE = "it makes a vector for every pair of positions, in `attention_dim` times the memory of a product"
+ADDITIVE_SCORES = (Score.additive, Score.normed_additive, Score.concat)
+"""Those with a hidden layer."""
 
 REFUSED_SCORES = {
-    Score.additive: _ADDITIVE,
-    Score.normed_additive: _ADDITIVE,
-    Score.concat: _ADDITIVE,
+    **dict.fromkeys(
+        ADDITIVE_SCORES, "it makes a vector for every pair of positions, in `attention_dim` times the memory of a product"
+    ),
     Score.general: "its matrix is already in the projections of queries and keys",
     Score.location: "it has no keys that heads could share",
 }
@@ -205,11 +208,22 @@ def _validate_model(model: ModelConfig) -> None:
     if isinstance(model, RecurrentConfig):
         if model.hidden_dim % 2:
             raise ConfigError(f"`model.hidden_dim` must be even (two directions of the encoder), but is {model.hidden_dim}")
-        if model.attention.score is Score.location and model.attention.scope is not RecurrentScope.full:
-            raise ConfigError(
-                f"`model.attention.score=location` does not go with `model.attention.scope={model.attention.scope.name}`: the window may "
-                "lie beyond the positions that it knows"
-            )
+        _validate_recurrent_attention(model.attention)
+
+
+def _validate_recurrent_attention(attention: RecurrentAttentionConfig) -> None:
+    if attention.score is Score.location and attention.scope is not RecurrentScope.full:
+        raise ConfigError(
+            f"`model.attention.score=location` does not go with `model.attention.scope={attention.scope.name}`: the window may "
+            "lie beyond the positions that it knows"
+        )
+    if attention.coverage is not Coverage.none and attention.score not in ADDITIVE_SCORES:
+        raise ConfigError(
+            f"`model.attention.coverage={attention.coverage.name}` does not go with `model.attention.score={attention.score.name}`: a "
+            "coverage vector enters the hidden layer of an additive score"
+        )
+    if attention.max_fertility <= 0:
+        raise ConfigError(f"`model.attention.max_fertility` must be above 0, but is {attention.max_fertility}")
 
 
 def _validate_self_attention(attention: SelfAttentionConfig, position: Position, path: str) -> None:

@@ -12,9 +12,12 @@ from nmt.config import (
     AttentionConfig,
     BahdanauConfig,
     CleaningConfig,
+    ConditionalGruConfig,
     Config,
+    Coverage,
     Distribution,
     FilesDataConfig,
+    GnmtConfig,
     LuongConfig,
     NormPlacement,
     Position,
@@ -78,6 +81,22 @@ def _variants():
     for distribution in [distribution for distribution in Distribution if distribution is not Distribution.softmax]:
         attention = RecurrentAttentionConfig(attention_dim=11, distribution=distribution)
         yield f"bahdanau-{distribution.name}", BahdanauConfig(embedding_dim=13, hidden_dim=14, attention=attention, **still)
+    small = {"embedding_dim": 13, "hidden_dim": 14, **still}
+    for score in (Score.additive, Score.general):
+        attention = RecurrentAttentionConfig(score=score, attention_dim=11)
+        yield f"conditional_gru-{score.name}", ConditionalGruConfig(attention=attention, **small)
+        yield (
+            f"gnmt-{score.name}",
+            GnmtConfig(encoder_layers=3, decoder_layers=3, layer_dropout=0.0, attention=attention, **small),
+        )
+    for kind in (Coverage.linguistic, Coverage.neural):
+        attention = RecurrentAttentionConfig(attention_dim=11, coverage=kind, coverage_dim=3)
+        for config in (BahdanauConfig, ConditionalGruConfig, LuongConfig):
+            made = config(attention=attention, **small)
+            yield f"{made.kind.name}-{kind.name}", made
+    normed = RecurrentAttentionConfig(score=Score.normed_additive, attention_dim=11, coverage=Coverage.linguistic)
+    yield "luong-linguistic-plain", replace(luong, attention=normed, input_feeding=False)
+    yield "gnmt-linguistic", GnmtConfig(encoder_layers=2, decoder_layers=2, layer_dropout=0.0, attention=normed, **small)
     transformer = TransformerConfig(
         model_dim=22,
         num_heads=2,
@@ -130,19 +149,24 @@ def transformer_config(request):
     return VARIANTS[request.param]
 
 
-FAMILIES = ["bahdanau-additive", "luong-general-feeding-1", "transformer-pre-three_way"]
+FAMILIES = [
+    "bahdanau-additive",
+    "luong-general-feeding-1",
+    "transformer-pre-three_way",
+    *(pytest.param(name, marks=pytest.mark.long) for name in ("conditional_gru-additive", "gnmt-additive")),
+]
 
 
 @pytest.fixture(params=FAMILIES, ids=str)
 def family_config(request):
-    """One configuration of each of the three models."""
+    """One configuration of each model in turn."""
     return VARIANTS[request.param]
 
 
 @pytest.fixture
 def family_configs():
     """All of them."""
-    return [VARIANTS[name] for name in FAMILIES]
+    return [VARIANTS[name] for name in FAMILIES if isinstance(name, str)]
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from nmt.config import (
     BahdanauConfig,
     BuiltinDataConfig,
     Config,
+    Coverage,
     EvaluationConfig,
     ExponentialConfig,
     LuongConfig,
@@ -52,7 +53,7 @@ def test_round_trip_through_a_plain_dictionary():
     [
         ({"trian": {}}, "`trian` is not a setting; did you mean `train`"),
         ({"model": {"kind": "luong", "_target_": "os.system"}}, "`model._target_` is not a setting"),
-        ({"model": {"kind": "os.system"}}, "`model.kind` must be one of bahdanau, luong, transformer"),
+        ({"model": {"kind": "os.system"}}, "`model.kind` must be one of bahdanau, conditional_gru, luong, gnmt, transformer"),
         ({"model": {"kind": "bahdanau", "input_feeding": True}}, "`model.input_feeding` is not a setting"),
         ({"optim": {"kind": "sgd", "beta1": 0.9}}, "`optim.beta1` is not a setting of `optim.kind=sgd`"),
         ({"schedule": {"kind": "cosine", "patience": 2}}, "`schedule.patience` is not a setting of `schedule.kind=cosine`"),
@@ -161,6 +162,14 @@ def test_what_is_no_time(value):
         (
             {"model": LuongConfig(attention=RecurrentAttentionConfig(score=Score.location, scope=RecurrentScope.local_m))},
             "`model.attention.score=location` does not go with `model.attention.scope=local_m`: the window may lie beyond",
+        ),
+        (
+            {"model": LuongConfig(attention=RecurrentAttentionConfig(score=Score.general, coverage=Coverage.neural))},
+            "`model.attention.coverage=neural` does not go with `model.attention.score=general`: a coverage vector enters the hidden",
+        ),
+        (
+            {"model": BahdanauConfig(attention=RecurrentAttentionConfig(max_fertility=0.0))},
+            "`model.attention.max_fertility` must be above 0, but is 0.0",
         ),
         (
             {"model": BahdanauConfig(attention=RecurrentAttentionConfig(max_length=0))},

@@ -15,9 +15,11 @@ from nmt.config import (
     AdamConfig,
     BahdanauConfig,
     CleaningConfig,
+    ConditionalGruConfig,
     Config,
     Device,
     FilesDataConfig,
+    GnmtConfig,
     LuongConfig,
     ModelConfig,
     MuonConfig,
@@ -39,7 +41,9 @@ UPDATES = 50
 DROPOUT = {"embedding_dropout": 0.1, "context_dropout": 0.2, "output_dropout": 0.1}
 MODELS: dict[str, ModelConfig] = {
     "bahdanau": BahdanauConfig(embedding_dim=17, hidden_dim=22, **DROPOUT),
+    "conditional_gru": ConditionalGruConfig(embedding_dim=17, hidden_dim=22, **DROPOUT),
     "luong": LuongConfig(embedding_dim=17, hidden_dim=22, **DROPOUT),
+    "gnmt": GnmtConfig(embedding_dim=17, hidden_dim=22, encoder_layers=3, decoder_layers=3, **DROPOUT),
     "transformer": TransformerConfig(
         model_dim=26, num_heads=2, feedforward_dim=41, encoder=StackConfig(num_layers=2), decoder=StackConfig(num_layers=2)
     ),

@@ -1,19 +1,15 @@
-"""Compatibility of queries with keys, and with a distribution and the values: attention with one head.
+"""Compatibility of queries with keys, for attention with one head.
 
-Written for any number Q of queries a sentence: the rows of a beam, all target positions at once, or one. Scores and their softmax
+Written for any number Q of queries a sentence: the rows of a beam, all target positions at once, or one. Scores
 are float32 at least, whatever autocast makes of the products around them.
 """
 
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
-from torch.autograd.profiler import record_function
 
-from nmt.attention.capture import Attention
-from nmt.attention.distributions import SOFTMAX, Distribution
-from nmt.attention.scopes import LocalMonotonic
 from nmt.operand import Operand
 
 
@@ -34,9 +30,12 @@ class AdditiveScore(nn.Module):
         """U k, the same for every query of a sentence."""
         return at_least_float32(self.key(values))
 
-    def forward(self, query: Float[Tensor, "B Q D"], keys: Operand) -> Float[Tensor, "B Q S"]:
+    def forward(
+        self, query: Float[Tensor, "B Q D"], keys: Operand, added: Float[Tensor, "B Q S A"] | None = None
+    ) -> Float[Tensor, "B Q S"]:
+        """What is ``added`` stands beside W q and U k."""
         inner = self.query(query).unsqueeze(2) + keys.matrix.unsqueeze(1)  # (B, Q, S, A)
-        return torch.tanh(inner) @ self.v  # (B, Q, S)
+        return torch.tanh(inner if added is None else inner + added) @ self.v  # (B, Q, S)
 
 
 class NormedAdditiveScore(AdditiveScore):
@@ -52,9 +51,11 @@ class NormedAdditiveScore(AdditiveScore):
         """U k + b."""
         return super().project(values) + self.bias
 
-    def forward(self, query: Float[Tensor, "B Q D"], keys: Operand) -> Float[Tensor, "B Q S"]:
+    def forward(
+        self, query: Float[Tensor, "B Q D"], keys: Operand, added: Float[Tensor, "B Q S A"] | None = None
+    ) -> Float[Tensor, "B Q S"]:
         gain: Tensor = self.gain / self.v.norm()
-        return super().forward(query, keys) * gain
+        return super().forward(query, keys, added) * gain
 
 
 class GeneralScore(nn.Module):
@@ -124,52 +125,3 @@ RecurrentScore = AdditiveScore | GeneralScore | DotScore | LocationScore
 def at_least_float32(tensor: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     """Half precision as float32; anything wider as it is."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
-
-
-class RecurrentAttention(Attention):
-    """The attention of a recurrent decoder: a score over a temperature, a distribution within a scope, and the mean of the values under it.
-
-    Without a scope it is global: all positions of the sentence.
-    """
-
-    def __init__(
-        self,
-        score: RecurrentScore,
-        distribution: Distribution = SOFTMAX,
-        scope: LocalMonotonic | None = None,
-        temperature: float = 1.0,
-    ) -> None:
-        super().__init__()
-        self.score = score
-        self.distribution = distribution
-        self.scope = scope
-        self.temperature = temperature
-
-    def forward(
-        self,
-        query: Float[Tensor, "B Q D"],
-        keys: Operand,
-        values: Operand,
-        mask: Bool[Tensor, "B S"],
-        position: int | Int[Tensor, " Q"],
-    ) -> tuple[Float[Tensor, "B Q H"], Float[Tensor, "B Q S"]]:
-        """Contexts and weights, from what the score made of the values as keys (B, S, A), and the values as (B, H, S).
-
-        ``position`` is the target position of each query, or of all. Recording is left to the decoder, which alone knows when a sentence
-        is complete.
-        """
-        with record_function("attention"), torch.autocast(query.device.type, enabled=False):
-            query = query.to(keys.matrix.dtype)
-            scores = self.score(query, keys)
-            if self.temperature != 1:
-                scores = scores / self.temperature
-            if self.scope is None:
-                weights = self._distribute(scores, mask[:, None])
-            else:
-                centres = self.scope.centres(query, position, mask.sum(1))
-                weights = self.scope.favour(self._distribute(scores, self.scope.window_mask(centres, mask)), centres)
-            return values(weights), weights
-
-    def _distribute(self, scores: Float[Tensor, "B Q S"], mask: Bool[Tensor, "B #Q S"]) -> Float[Tensor, "B Q S"]:
-        weights: Tensor = self.distribution(scores.unsqueeze(1), mask.unsqueeze(1))  # one head
-        return weights.squeeze(1)

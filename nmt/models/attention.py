@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from nmt.attention.coverage import CoverageVector, LinguisticCoverage, NeuralCoverage
 from nmt.attention.distributions import SOFTMAX, Distribution, Entmax, SinkSoftmax
 from nmt.attention.linear import LinearSelfAttention
 from nmt.attention.multihead import CrossAttention, SelfAttention
 from nmt.attention.positions import BucketBias, LinearBias, RelativeBias
+from nmt.attention.recurrent import RecurrentAttention
 from nmt.attention.scopes import LocalMonotonic, LocalPredictive, Scope, Strided, Window
 from nmt.attention.scores import (
     AdditiveScore,
@@ -15,12 +17,12 @@ from nmt.attention.scores import (
     GeneralScore,
     LocationScore,
     NormedAdditiveScore,
-    RecurrentAttention,
     RecurrentScore,
     ScaledDotScore,
 )
 from nmt.config import (
     AttentionConfig,
+    Coverage,
     Position,
     RecurrentAttentionConfig,
     RecurrentScope,
@@ -51,7 +53,11 @@ def build_distribution(kind: Kind, num_heads: int) -> Distribution:
 def build_recurrent_attention(config: RecurrentAttentionConfig, width: int) -> RecurrentAttention:
     """Attention between decoder states and encoder states of this width."""
     return RecurrentAttention(
-        build_score(config, width), build_distribution(config.distribution, 1), build_scope(config, width), config.temperature
+        build_score(config, width),
+        build_distribution(config.distribution, 1),
+        build_scope(config, width),
+        config.temperature,
+        build_coverage(config, width),
     )
 
 
@@ -79,6 +85,16 @@ def build_scope(config: RecurrentAttentionConfig, width: int) -> LocalMonotonic 
             return LocalMonotonic(config.window)
         case RecurrentScope.local_p:
             return LocalPredictive(width, config.window)
+
+
+def build_coverage(config: RecurrentAttentionConfig, width: int) -> CoverageVector | None:
+    match config.coverage:
+        case Coverage.none:
+            return None
+        case Coverage.linguistic:
+            return LinguisticCoverage(width, config.attention_dim, config.max_fertility)
+        case Coverage.neural:
+            return NeuralCoverage(width, width, config.attention_dim, config.coverage_dim)
 
 
 def reset_attention(attention: RecurrentAttention) -> None:

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nmt.attention.scores import RecurrentAttention
+from nmt.attention.recurrent import RecurrentAttention
 
 Model = TypeVar("Model", bound=nn.Module)
 

@@ -9,48 +9,44 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from nmt.attention.capture import Attention
+from nmt.attention.recurrent import Source
+from nmt.cells import lstm_cell
 from nmt.config import LuongConfig
 from nmt.dropout import dropout
 from nmt.layout import Layout
-from nmt.models.attention import build_recurrent_attention, reset_attention
-from nmt.models.interface import Memory, Seq2Seq, State, StepOutput
-from nmt.models.layers import Embeddings, init_matrix, init_recurrent
-from nmt.models.recurrent import (
-    RecurrentEncoder,
-    RecurrentMemory,
-    layer_operand,
-    lstm_cell,
-    weight_operand,
-)
-from nmt.operand import Operand, Product
+from nmt.models.interface import Memory, State, StepOutput
+from nmt.models.layers import init_matrix, init_recurrent
+from nmt.models.recurrent import RecurrentEncoder, RecurrentMemory, RecurrentSeq2Seq, layer_operand
+from nmt.operand import Product
 
 
 @dataclass(slots=True)
 class LuongState(State):
-    """Hidden and cell states of each decoder layer, (R, H), the attentional state that is fed to the next step, and its target position."""
+    """Hidden and cell states of each decoder layer, (R, H), the attentional state that is fed to the next step, how far each source
+    position is covered, if that is kept, and the target position."""
 
     hidden: list[Float[Tensor, "R H"]]
     cell: list[Float[Tensor, "R H"]]
     fed: Float[Tensor, "R D"]
+    coverage: Float[Tensor, "R S d"] | None
     position: int
 
     def select(self, rows: Int[Tensor, " R2"]) -> LuongState:
-        return LuongState([h[rows] for h in self.hidden], [c[rows] for c in self.cell], self.fed[rows], self.position)
+        coverage = None if self.coverage is None else self.coverage[rows]
+        return LuongState([h[rows] for h in self.hidden], [c[rows] for c in self.cell], self.fed[rows], coverage, self.position)
 
 
 @dataclass(slots=True)
 class LuongOperands:
     """What the steps of one decoding multiply with: recurrent weights of each layer (those of input feeding beside the first ones),
-    weights that combine context and state, and the memory's keys and values."""
+    weights that combine context and state, and the source."""
 
     gates: list[Product]
     combine: Product
-    keys: Operand
-    values: Operand
+    source: Source
 
 
-class Luong(Seq2Seq):
+class Luong(RecurrentSeq2Seq):
     """An LSTM decoder that looks at the source with its current state (sections 3.1 and 3.3)::
 
         h_t = LSTM([y_{t-1}; a_{t-1}], h_{t-1})        a_{t-1} only with input feeding
@@ -62,13 +58,11 @@ class Luong(Seq2Seq):
     output layer can be tied to them; Xavier and orthogonal initialisation, not U(-0.1, 0.1).
     """
 
+    config: LuongConfig
+
     def __init__(self, config: LuongConfig, vocab_sizes: tuple[int, int]) -> None:
-        super().__init__()
+        super().__init__(config, vocab_sizes, RecurrentEncoder(nn.LSTM, config))
         width, embedding = config.hidden_dim, config.embedding_dim
-        self.config = config
-        self.embeddings = Embeddings(vocab_sizes, embedding, config.tying)
-        self.encoder = RecurrentEncoder(nn.LSTM, config)
-        self.attention = build_recurrent_attention(config.attention, width)
         self.gates_embedding = nn.Linear(embedding, 4 * width)  # input, forget, cell, output
         fed = embedding if config.input_feeding else 0
         self.gates_hidden = nn.ModuleList(  # the first layer's read [h; a]: one product instead of two
@@ -80,9 +74,7 @@ class Luong(Seq2Seq):
 
     def reset(self) -> None:
         """Draw all weights anew from torch's generator; forget gates start open, with a bias of 1."""
-        self.embeddings.reset()
-        self.encoder.reset()
-        reset_attention(self.attention)
+        super().reset()
         inputs = [self.gates_embedding, *self.gates_below]
         for layer in inputs:
             init_matrix(cast(nn.Linear, layer).weight, 4)
@@ -98,63 +90,47 @@ class Luong(Seq2Seq):
         init_matrix(self.combine.weight)
 
     def encode(self, source: Int[Tensor, "B S"], layout: Layout) -> RecurrentMemory:
-        embedded = self._embed(self.embeddings.source, source)
-        values, final = self.encoder(embedded, layout)
-        values = dropout(values, self.config.context_dropout, self.training)
-        return RecurrentMemory(values, self.attention.score.project(values), layout.mask, final)
+        values, final = self._read(source, layout)
+        return self._remember(values, layout, final)
 
     def init_state(self, memory: Memory, width: int = 1) -> LuongState:
-        hidden, cell = (part.repeat_interleave(width, dim=0) for part in cast(RecurrentMemory, memory).initial)
-        layers = self.config.decoder_layers
-        return LuongState([hidden] * layers, [cell] * layers, hidden.new_zeros(len(hidden), self.config.embedding_dim), 0)
+        memory, layers = cast(RecurrentMemory, memory), self.config.decoder_layers
+        hidden, cell = (part.repeat_interleave(width, dim=0) for part in memory.initial)
+        fed = hidden.new_zeros(len(hidden), self.config.embedding_dim)
+        return LuongState([hidden] * layers, [cell] * layers, fed, self.attention.uncovered(memory.values, width), 0)
 
     def step(self, previous: Int[Tensor, " R"], state: State, memory: Memory, *, with_attention: bool = False) -> StepOutput:
         memory, state = cast(RecurrentMemory, memory), cast(LuongState, state)
         gates = self.gates_embedding(self._embed(self.embeddings.target, previous))
         operands = self._operands(memory)
         hidden, cell = self._advance(gates, state, operands)
-        queries = hidden[-1].unflatten(0, (len(memory.mask), -1))  # (B, width, H)
-        attentional, weights = self._attend(queries, memory, operands, state.position)
-        attentional, weights = attentional.flatten(0, 1), weights.flatten(0, 1)  # (R, D), (R, S)
-        return StepOutput(
-            attentional, LuongState(hidden, cell, attentional, state.position + 1), weights if with_attention else None
-        )
+        context, weights, coverage = self.attention.of_rows(hidden[-1], operands.source, state.position, state.coverage)
+        attentional = self._combine(context, hidden[-1], operands)
+        after = LuongState(hidden, cell, attentional, coverage, state.position + 1)
+        return StepOutput(attentional, after, weights if with_attention else None)
 
     def decode(self, target_in: Int[Tensor, "B T"], layout: Layout, memory: Memory) -> Float[Tensor, "B T D"]:
         memory = cast(RecurrentMemory, memory)
         state, operands = self.init_state(memory), self._operands(memory)
-        tops, attentionals, weights = [], [], []
+        coverage, tops, attentionals, weights = state.coverage, [], [], []
         for position, gates in enumerate(self.gates_embedding(self._embed(self.embeddings.target, target_in)).unbind(1)):
             state.hidden, state.cell = self._advance(gates, state, operands)
             tops.append(state.hidden[-1])
             if self.config.input_feeding:
-                attentional, weight = self._attend(tops[-1].unsqueeze(1), memory, operands, position)
-                state.fed = attentional.squeeze(1)
-                attentionals.append(attentional)
+                context, weight, coverage = self.attention.of_rows(tops[-1], operands.source, position, coverage)
+                state.fed = self._combine(context, tops[-1], operands)
+                attentionals.append(state.fed)
                 weights.append(weight)
-        if not self.config.input_feeding:  # nothing waits for the attention: all positions at once
-            attentional, weight = self._attend(torch.stack(tops, 1), memory, operands, layout.positions())
-            attentionals, weights = [attentional], [weight]
-        if self.attention.record:
-            self.attention.record(torch.cat(weights, 1).unsqueeze(1), memory.values.unsqueeze(1), None)
-        return torch.cat(attentionals, 1)
-
-    def output_layer(self) -> nn.Linear:
-        return self.embeddings.output
-
-    def attentions(self) -> dict[str, Attention]:
-        return {"decoder.cross.0": self.attention}
-
-    def _embed(self, table: nn.Embedding, ids: Tensor) -> Tensor:
-        return dropout(table(ids), self.config.embedding_dropout, self.training)
+        if self.config.input_feeding:
+            self._record(torch.stack(weights, 1), memory)
+            return torch.stack(attentionals, 1)
+        queries = torch.stack(tops, 1)  # nothing waits for the attention
+        contexts, of_all = self.attention.of_sentences(queries, operands.source, coverage)
+        self._record(of_all, memory)
+        return self._combine(contexts, queries, operands)
 
     def _operands(self, memory: RecurrentMemory) -> LuongOperands:
-        return LuongOperands(
-            [layer_operand(layer) for layer in self.gates_hidden],
-            layer_operand(self.combine),
-            Operand(memory.keys),
-            weight_operand(memory.values.mT),
-        )
+        return LuongOperands([layer_operand(layer) for layer in self.gates_hidden], layer_operand(self.combine), memory.source())
 
     def _advance(
         self, gates: Float[Tensor, "R G"], state: LuongState, operands: LuongOperands
@@ -172,14 +148,9 @@ class Luong(Seq2Seq):
             cell.append(c)
         return hidden, cell
 
-    def _attend(
-        self,
-        queries: Float[Tensor, "B Q H"],
-        memory: RecurrentMemory,
-        operands: LuongOperands,
-        position: int | Int[Tensor, " Q"],
-    ) -> tuple[Float[Tensor, "B Q D"], Float[Tensor, "B Q S"]]:
-        """Attentional states and weights."""
-        context, weights = self.attention(queries, operands.keys, operands.values, memory.mask, position)
-        attentional = torch.tanh(operands.combine(torch.cat([context, queries.to(context.dtype)], dim=-1)))
-        return dropout(attentional, self.config.output_dropout, self.training), weights
+    def _combine(
+        self, context: Float[Tensor, "... H"], query: Float[Tensor, "... H"], operands: LuongOperands
+    ) -> Float[Tensor, "... D"]:
+        """Attentional states."""
+        attentional = torch.tanh(operands.combine(torch.cat([context, query.to(context.dtype)], dim=-1)))
+        return dropout(attentional, self.config.output_dropout, self.training)

@@ -1,4 +1,4 @@
-"""What the recurrent models share: a bidirectional encoder, and its memory."""
+"""What the recurrent models share: embeddings, a bidirectional encoder, its memory, and the attention over it."""
 
 from __future__ import annotations
 
@@ -10,27 +10,54 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from nmt.attention.capture import Attention
+from nmt.attention.recurrent import Source
+from nmt.cells import gru_cell, lstm_cell
 from nmt.config import RecurrentConfig
+from nmt.dropout import dropout
 from nmt.layout import Layout
+from nmt.models.attention import build_recurrent_attention, reset_attention
 from nmt.models.frozen_linear import FrozenLinear
-from nmt.models.interface import Memory
-from nmt.models.layers import init_matrix, init_recurrent
+from nmt.models.interface import Memory, Seq2Seq, State
+from nmt.models.layers import Embeddings, init_matrix, init_recurrent
 from nmt.operand import Operand, Product, product_type
 
 
 @dataclass(slots=True)
 class RecurrentMemory(Memory):
-    """Encoder states ``values``, their projections ``keys``, and what the decoder starts from (a tensor (B, H) for each of its parts)."""
+    """Encoder states ``values``, their projections ``keys``, what the decoder starts from (a tensor (B, H) for each of its parts), and what
+    a coverage vector reads of the states."""
 
     values: Float[Tensor, "B S H"]
     keys: Float[Tensor, "B S A"]
     mask: Bool[Tensor, "B S"]
     initial: tuple[Float[Tensor, "B H"], ...]
+    covered: Float[Tensor, "B S C"] | None
 
     def select(self, sentences: Int[Tensor, " B2"]) -> RecurrentMemory:
         return RecurrentMemory(
-            self.values[sentences], self.keys[sentences], self.mask[sentences], tuple(part[sentences] for part in self.initial)
+            self.values[sentences],
+            self.keys[sentences],
+            self.mask[sentences],
+            tuple(part[sentences] for part in self.initial),
+            None if self.covered is None else self.covered[sentences],
         )
+
+    def source(self) -> Source:
+        """As the steps of one decoding attend to it."""
+        return Source(Operand(self.keys), weight_operand(self.values.mT), self.mask, self.covered)
+
+
+@dataclass(slots=True)
+class RecurrentState(State):
+    """The hidden state of a GRU decoder, how far each source position is covered, if that is kept, and the target position."""
+
+    hidden: Float[Tensor, "R H"]
+    coverage: Float[Tensor, "R S d"] | None
+    position: int
+
+    def select(self, rows: Int[Tensor, " R2"]) -> RecurrentState:
+        return RecurrentState(self.hidden[rows], None if self.coverage is None else self.coverage[rows], self.position)
 
 
 def weight_operand(weight: Float[Tensor, "*B M K"]) -> Operand:
@@ -43,31 +70,6 @@ def layer_operand(layer: nn.Module) -> Product:
     return layer if isinstance(layer, FrozenLinear) else weight_operand(cast(nn.Linear, layer).weight)
 
 
-def lstm_cell(
-    gates: Float[Tensor, "... G"], cell: Float[Tensor, "... D"]
-) -> tuple[Float[Tensor, "... D"], Float[Tensor, "... D"]]:
-    """Hidden and cell state from the previous cell state and what enters the input, forget, cell and output gates; G = 4 D.
-
-    Gers et al. 2000, without peepholes.
-    """
-    enter, forget, new, out = gates.chunk(4, dim=-1)
-    cell = torch.sigmoid(forget) * cell + torch.sigmoid(enter) * torch.tanh(new)
-    return torch.sigmoid(out) * torch.tanh(cell), cell
-
-
-def gru_cell(
-    gates: Float[Tensor, "... G"], recurrent: Float[Tensor, "... G"], hidden: Float[Tensor, "... D"]
-) -> Float[Tensor, "... D"]:
-    """The next hidden state; ``gates`` is what the input gives to reset, update and candidate, and ``recurrent`` the hidden state, G = 3 D.
-
-    Cho et al. 2014, with the reset gate after the recurrent product as in ``torch.nn.GRU``: r * (U h), not U (r * h).
-    """
-    size = hidden.shape[-1]
-    reset, update = torch.sigmoid(gates[..., : 2 * size] + recurrent[..., : 2 * size]).chunk(2, dim=-1)
-    candidate = torch.tanh(gates[..., 2 * size :] + reset * recurrent[..., 2 * size :])
-    return torch.lerp(candidate.to(hidden.dtype), hidden, update.to(hidden.dtype))
-
-
 class RecurrentEncoder(nn.Module):
     """A bidirectional GRU or LSTM over the source, half of ``hidden_dim`` a direction.
 
@@ -75,9 +77,14 @@ class RecurrentEncoder(nn.Module):
     Luong et al. 2015 read in one direction only.
     """
 
-    def __init__(self, kind: type[nn.GRU] | type[nn.LSTM], config: RecurrentConfig) -> None:
+    def __init__(self, kind: type[nn.GRU] | type[nn.LSTM], config: RecurrentConfig, num_layers: int | None = None) -> None:
         super().__init__()
-        self.rnn = kind(config.embedding_dim, config.hidden_dim // 2, config.encoder_layers, batch_first=True, bidirectional=True)
+        layers = num_layers or config.encoder_layers
+        self.rnn = kind(config.embedding_dim, config.hidden_dim // 2, layers, batch_first=True, bidirectional=True)
+
+    def reset(self) -> None:
+        """Draw all weights anew from torch's generator."""
+        reset_rnn(self.rnn)
 
     def forward(
         self, embedded: Float[Tensor, "B S E"], layout: Layout
@@ -137,15 +144,98 @@ class RecurrentEncoder(nn.Module):
             states.append(state)
         return [torch.stack(part, 2) for part in zip(*states, strict=True)]
 
+
+def reset_rnn(rnn: nn.RNNBase) -> None:
+    """Orthogonal recurrent matrices, Xavier elsewhere, zero biases but 1 for an LSTM's forget gate (Jozefowicz et al. 2015)."""
+    gates = 4 if isinstance(rnn, nn.LSTM) else 3
+    for name, parameter in rnn.named_parameters():
+        if "weight_hh" in name:
+            init_recurrent(parameter, gates)
+        elif "weight_ih" in name:
+            init_matrix(parameter, gates)
+        else:
+            nn.init.zeros_(parameter)
+            if gates == 4 and "bias_ih" in name:
+                nn.init.ones_(parameter.data.chunk(4)[1])
+
+
+LstmState = tuple[Float[Tensor, "R H"], Float[Tensor, "R H"]]
+"""Hidden and cell state."""
+
+
+def read_lstm(
+    rnn: nn.LSTM, inputs: Float[Tensor, "R T E"], state: LstmState | None = None
+) -> tuple[Float[Tensor, "R T H"], LstmState]:
+    """States of one layer in one direction, and its state after the last position; it begins with zeros unless a state is given.
+
+    On a CPU step by step, as :class:`RecurrentEncoder` reads: torch's own kernel has no fp16 there.
+    """
+    weight_ih, weight_hh, bias_ih, bias_hh = rnn.all_weights[0]
+    zeros = inputs.new_zeros(len(inputs), rnn.hidden_size, dtype=weight_hh.dtype)
+    hidden, cell = (zeros, zeros) if state is None else state
+    if inputs.device.type != "cpu":
+        states, (hidden, cell) = rnn(inputs, (hidden.unsqueeze(0), cell.unsqueeze(0)))
+        return states, (hidden.squeeze(0), cell.squeeze(0))
+    recurrent, rows = weight_operand(weight_hh), []
+    for gates in nn.functional.linear(inputs, weight_ih, bias_ih).unbind(1):
+        hidden, cell = lstm_cell(gates + recurrent(hidden) + bias_hh, cell)
+        rows.append(hidden)
+    return torch.stack(rows, 1), (hidden, cell)
+
+
+class RecurrentSeq2Seq(Seq2Seq):
+    """A recurrent model but for its decoder: subclasses say what they start from, and how they step.
+
+    Dropout acts on embeddings and on the encoder's states.
+    """
+
+    config: RecurrentConfig
+
+    def __init__(self, config: RecurrentConfig, vocab_sizes: tuple[int, int], encoder: RecurrentEncoder) -> None:
+        super().__init__()
+        self.config = config
+        self.embeddings = Embeddings(vocab_sizes, config.embedding_dim, config.tying)
+        self.encoder = encoder
+        self.attention = build_recurrent_attention(config.attention, config.hidden_dim)
+
     def reset(self) -> None:
-        """Orthogonal recurrent matrices, Xavier elsewhere, zero biases but 1 for an LSTM's forget gate (Jozefowicz et al. 2015)."""
-        gates = 4 if isinstance(self.rnn, nn.LSTM) else 3
-        for name, parameter in self.rnn.named_parameters():
-            if "weight_hh" in name:
-                init_recurrent(parameter, gates)
-            elif "weight_ih" in name:
-                init_matrix(parameter, gates)
-            else:
-                nn.init.zeros_(parameter)
-                if gates == 4 and "bias_ih" in name:
-                    nn.init.ones_(parameter.data.chunk(4)[1])
+        """Draw all weights anew from torch's generator."""
+        self.embeddings.reset()
+        self.encoder.reset()
+        reset_attention(self.attention)
+
+    def output_layer(self) -> nn.Linear:
+        return self.embeddings.output
+
+    def attentions(self) -> dict[str, Attention]:
+        return {"decoder.cross.0": self.attention}
+
+    def _embed(self, table: nn.Embedding, ids: Tensor) -> Tensor:
+        return dropout(table(ids), self.config.embedding_dropout, self.training)
+
+    def _read(
+        self, source: Int[Tensor, "B S"], layout: Layout
+    ) -> tuple[Float[Tensor, "B S H"], tuple[Float[Tensor, "B H"], ...]]:
+        """The states of the source that are attended to, and what the encoder ends with."""
+        states, final = self.encoder(self._embed(self.embeddings.source, source), layout)
+        return dropout(states, self.config.context_dropout, self.training), final
+
+    def _remember(self, values: Float[Tensor, "B S H"], layout: Layout, initial: tuple[Tensor, ...]) -> RecurrentMemory:
+        coverage = self.attention.coverage
+        return RecurrentMemory(
+            values,
+            self.attention.score.project(values),
+            layout.mask,
+            initial,
+            None if coverage is None else coverage.project(values),
+        )
+
+    def _initial_state(self, memory: RecurrentMemory, width: int) -> RecurrentState:
+        """Of a GRU decoder that starts from the memory's one initial part."""
+        (hidden,) = memory.initial
+        return RecurrentState(hidden.repeat_interleave(width, dim=0), self.attention.uncovered(memory.values, width), 0)
+
+    def _record(self, weights: Float[Tensor, "B T S"], memory: RecurrentMemory) -> None:
+        """Hand the weights of whole targets to whoever watches."""
+        if self.attention.record:
+            self.attention.record(weights.unsqueeze(1), memory.values.unsqueeze(1), None)

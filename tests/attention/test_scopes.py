@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
+from nmt.attention.recurrent import RecurrentAttention, Source
 from nmt.attention.scopes import LocalMonotonic, LocalPredictive
-from nmt.attention.scores import DotScore, RecurrentAttention
+from nmt.attention.scores import DotScore
 from nmt.operand import Operand
 
 B, Q, S, D = 2, 7, 11, 5
@@ -29,7 +30,8 @@ def build(kind):
 
 def attend(attention, queries, values, position):
     mask = torch.arange(S) < torch.tensor(LENGTHS)[:, None]
-    return attention(queries, Operand(attention.score.project(values)), Operand(values.mT), mask, position)
+    source = Source(Operand(attention.score.project(values)), Operand(values.mT), mask)
+    return attention(queries, source, position)[:2]
 
 
 def by_loop(scope, query, values, length, t):

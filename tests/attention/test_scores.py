@@ -6,13 +6,13 @@ import math
 import pytest
 import torch
 
+from nmt.attention.recurrent import RecurrentAttention, Source
 from nmt.attention.scores import (
     AdditiveScore,
     DotScore,
     GeneralScore,
     LocationScore,
     NormedAdditiveScore,
-    RecurrentAttention,
     ScaledDotScore,
 )
 from nmt.operand import Operand
@@ -122,11 +122,10 @@ def test_rows_of_a_beam_read_the_memory_of_their_sentence(kind):
     attention = RecurrentAttention(build(kind))
     queries, values, mask = random(B, Q, D), random(B, S, H), torch.arange(S) < torch.tensor([[4], [5]])
     keys = attention.score.project(values)
-    context, weights = attention(queries, Operand(keys), Operand(values.mT), mask, 0)
+    context, weights, _ = attention(queries, Source(Operand(keys), Operand(values.mT), mask), 0)
     keys, value_rows, mask = (tensor.repeat_interleave(Q, dim=0) for tensor in (keys, values, mask))
-    context_of_copies, weights_of_copies = attention(
-        queries.flatten(0, 1).unsqueeze(1), Operand(keys), Operand(value_rows.mT), mask, 0
-    )
+    copies = Source(Operand(keys), Operand(value_rows.mT), mask)
+    context_of_copies, weights_of_copies, _ = attention(queries.flatten(0, 1).unsqueeze(1), copies, 0)
     torch.testing.assert_close(context.flatten(0, 1), context_of_copies.squeeze(1))
     torch.testing.assert_close(weights.flatten(0, 1), weights_of_copies.squeeze(1))
     torch.testing.assert_close(context, torch.einsum("bqs,bsh->bqh", weights, values))
@@ -135,7 +134,8 @@ def test_rows_of_a_beam_read_the_memory_of_their_sentence(kind):
 def test_the_temperature_divides_scores():
     score, queries, values, mask = build("general"), random(B, Q, D), random(B, S, H), torch.ones(B, S, dtype=torch.bool)
     keys = score.project(values)
-    _, weights = RecurrentAttention(score, temperature=0.3)(queries, Operand(keys), Operand(values.mT), mask, 0)
+    attention = RecurrentAttention(score, temperature=0.3)
+    _, weights, _ = attention(queries, Source(Operand(keys), Operand(values.mT), mask), 0)
     torch.testing.assert_close(weights, (score(queries, Operand(keys)) / 0.3).softmax(-1))
 
 
@@ -145,8 +145,9 @@ def test_autocast_leaves_scores_in_float32(kind):
     queries, values = random(B, Q, D).float(), random(B, S, H).float()
     mask = torch.ones(B, S, dtype=torch.bool)
     keys = attention.score.project(values)
-    _, exact = attention(queries, Operand(keys), Operand(values.mT), mask, 0)
+    source = Source(Operand(keys), Operand(values.mT), mask)
+    _, exact, _ = attention(queries, source, 0)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert attention.score.project(values).dtype is torch.float32
-        _, weights = attention(queries, Operand(keys), Operand(values.mT), mask, 0)
+        _, weights, _ = attention(queries, source, 0)
     assert torch.equal(weights, exact)

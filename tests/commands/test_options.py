@@ -13,8 +13,7 @@ from nmt.cli import main
 from nmt.config import VARIANTS, Config, CorpusConfig
 
 SMALL = {
-    "bahdanau": ["model.embedding_dim=13", "model.hidden_dim=14"],
-    "luong": ["model.embedding_dim=13", "model.hidden_dim=14"],
+    **{name: ["model.embedding_dim=13", "model.hidden_dim=14"] for name in ("bahdanau", "conditional_gru", "luong", "gnmt")},
     "transformer": ["model.model_dim=22", "model.num_heads=2", "model.feedforward_dim=29"],
 }
 SELF = (
@@ -52,6 +51,8 @@ RUNS = {
     "model.encoder.num_layers=2 model.decoder.num_layers=1 model.encoder_self.dropout=0.2 model.decoder_self.dropout=0.2 "
     "model.decoder_cross.dropout=0.2 train.recompute=true",
     "recurrent attention": "model=bahdanau TEXT model.attention={score:location,max_length:5,distribution:entmax,temperature:0.7}",
+    "coverage": "model=conditional_gru TEXT model.attention={coverage:neural,coverage_dim:3,max_fertility:3}",
+    "deep": "model=gnmt TEXT model.encoder_layers=2 model.decoder_layers=3 model.layer_dropout=0.2",
     "local attention": "model=luong TEXT model.attention={scope:local_p,window:2}",
     "heads": "model=transformer TEXT model.position=learned model.max_positions=5 model.encoder_self={SELF} model.decoder_self={SELF} "
     "model.decoder_cross={score:learned_scaled_dot,distribution:entmax15,temperature:2,num_kv_heads:1,head_dropout:0.1}",

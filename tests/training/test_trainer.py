@@ -319,7 +319,7 @@ def test_a_gradient_that_is_not_finite_changes_nothing(run_config, trainer_of, f
 
     def poisoned(*args):
         backward(*args)
-        next(trainer.objective.parameters()).grad[0, 0] = poison
+        next(trainer.objective.parameters()).grad.view(-1)[0] = poison
 
     trainer.update.backward = poisoned
     trainer.update(1)
