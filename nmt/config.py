@@ -112,11 +112,20 @@ class Distribution(Enum):
     entmax = "entmax"
 
 
+class Direction(Enum):
+    """How a recurrent encoder reads: half of its width each way, or all of it forward, or all of it backward (a reversed source)."""
+
+    both = "both"
+    forward = "forward"
+    backward = "backward"
+
+
 class RecurrentScope(Enum):
-    """Which source positions a recurrent decoder looks at: all (Luong's global), or a window round the target's own position (local_m)
-    or round one that is predicted (local_p)."""
+    """Which source positions a recurrent decoder looks at: all (Luong's global), the one that the encoder read last (which is no attention
+    at all), a window round the target's own position (local_m) or round one that is predicted (local_p)."""
 
     full = "full"
+    final = "final"
     local_m = "local_m"
     local_p = "local_p"
 
@@ -148,6 +157,13 @@ class SelfScope(Enum):
     full = "full"
     window = "window"
     strided = "strided"
+
+
+class InitialWeights(Enum):
+    """How the weights of a recurrent model are drawn: orthogonal and Xavier, which suits Adam, or as the paper did."""
+
+    usual = "usual"
+    paper = "paper"
 
 
 class NormPlacement(Enum):
@@ -424,9 +440,12 @@ class RecurrentConfig(ModelConfig):
 
 @dataclass(kw_only=True, slots=True)
 class BahdanauConfig(RecurrentConfig):
-    """Bahdanau et al. 2015: GRU, query = previous state, maxout readout of width ``embedding_dim``."""
+    """Bahdanau et al. 2015: GRU, query = previous state, maxout readout of width ``embedding_dim``. ``initial_weights=paper`` draws them
+    as appendix B.1 does. The encoder is ``encoder_dim`` wide, as wide as the decoder where that is null; the paper's twice as wide."""
 
     kind: ModelKind = ModelKind.bahdanau
+    encoder_dim: int | None = None
+    initial_weights: InitialWeights = InitialWeights.usual
 
 
 @dataclass(kw_only=True, slots=True)
@@ -438,9 +457,12 @@ class ConditionalGruConfig(RecurrentConfig):
 
 @dataclass(kw_only=True, slots=True)
 class LuongConfig(RecurrentConfig):
-    """Luong et al. 2015: LSTM, query = current state, attentional state of width ``embedding_dim``."""
+    """Luong et al. 2015: LSTM, query = current state, attentional state of width ``embedding_dim``. ``initial_weights=paper`` draws them
+    as section 4.1 does."""
 
     kind: ModelKind = ModelKind.luong
+    encoder_direction: Direction = Direction.both
+    initial_weights: InitialWeights = InitialWeights.usual
     decoder_layers: int = 1
     input_feeding: bool = True
     attention: RecurrentAttentionConfig = field(default_factory=lambda: RecurrentAttentionConfig(score=Score.general))

@@ -7,20 +7,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nmt.config import (
+    BahdanauConfig,
     Config,
-    Coverage,
     ModelConfig,
     OptimConfig,
     PlateauConfig,
     Position,
     Precision,
-    RecurrentAttentionConfig,
     RecurrentConfig,
-    RecurrentScope,
     Score,
     SearchConfig,
-    SelfAttentionConfig,
-    SelfScope,
     SgdConfig,
     TokenizerConfig,
     TokenizerKind,
@@ -31,6 +27,7 @@ from nmt.config import (
 )
 from nmt.conversion import seconds, to_dict
 from nmt.errors import ConfigError
+from nmt.refusals import PLACES, refusal
 
 RANGES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
     (("beta1", "beta2", "momentum", "rho"), lambda value: 0 <= value < 1, "at least 0 and below 1"),
@@ -44,17 +41,8 @@ RANGES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
 """What numbers of optimisers and schedules must be, by name."""
 
 
-ADDITIVE_SCORES = (Score.additive, Score.normed_additive, Score.concat)
-"""Those with a hidden layer."""
-
-REFUSED_SCORES = {
-    **dict.fromkeys(
-        ADDITIVE_SCORES, "it makes a vector for every pair of positions, in `attention_dim` times the memory of a product"
-    ),
-    Score.general: "its matrix is already in the projections of queries and keys",
-    Score.location: "it has no keys that heads could share",
-}
-"""Scores that a Transformer does not take, and why."""
+DOT_SCORES = (Score.dot, Score.scaled_dot, Score.learned_scaled_dot)
+"""Those without a matrix between queries and keys."""
 
 AUTO = "auto"
 """The value of ``train.max_tokens`` that stands for the largest safe one."""
@@ -194,51 +182,27 @@ def _validate_model(model: ModelConfig) -> None:
         head_dim = model.model_dim // model.num_heads
         if model.position is Position.rotary and head_dim % 2:
             raise ConfigError(f"`model.position=rotary` turns pairs, but a head has {head_dim} dimensions")
-        for place in ("encoder_self", "decoder_self", "decoder_cross"):
+        for place in PLACES:
             shared = getattr(model, place).num_kv_heads
             if shared is not None and model.num_heads % shared:
                 raise ConfigError(
                     f"`model.num_heads` ({model.num_heads}) must be a multiple of `model.{place}.num_kv_heads`, which is {shared}"
                 )
-            if isinstance(attention := getattr(model, place), SelfAttentionConfig):
-                _validate_self_attention(attention, model.position, f"model.{place}")
-            score = getattr(model, place).score
-            if score in REFUSED_SCORES:
-                raise ConfigError(f"`model.{place}.score={score.name}` is not for several heads: {REFUSED_SCORES[score]}")
     if isinstance(model, RecurrentConfig):
         if model.hidden_dim % 2:
             raise ConfigError(f"`model.hidden_dim` must be even (two directions of the encoder), but is {model.hidden_dim}")
-        _validate_recurrent_attention(model.attention)
-
-
-def _validate_recurrent_attention(attention: RecurrentAttentionConfig) -> None:
-    if attention.score is Score.location and attention.scope is not RecurrentScope.full:
-        raise ConfigError(
-            f"`model.attention.score=location` does not go with `model.attention.scope={attention.scope.name}`: the window may "
-            "lie beyond the positions that it knows"
-        )
-    if attention.coverage is not Coverage.none and attention.score not in ADDITIVE_SCORES:
-        raise ConfigError(
-            f"`model.attention.coverage={attention.coverage.name}` does not go with `model.attention.score={attention.score.name}`: a "
-            "coverage vector enters the hidden layer of an additive score"
-        )
-    if attention.max_fertility <= 0:
-        raise ConfigError(f"`model.attention.max_fertility` must be above 0, but is {attention.max_fertility}")
-
-
-def _validate_self_attention(attention: SelfAttentionConfig, position: Position, path: str) -> None:
-    for name in ("num_sinks", "num_global"):
-        count = getattr(attention, name)
-        if count < 0 or (count and attention.scope is not SelfScope.window):
-            raise ConfigError(f"`{path}.{name}` must be 0, or above 0 with `{path}.scope=window`, but is {count}")
-    if not attention.linear:
-        return
-    usual = SelfAttentionConfig()
-    for name in ("score", "distribution", "temperature", "scope", "dropout"):
-        if getattr(attention, name) != getattr(usual, name):
-            raise ConfigError(f"`{path}.{name}` acts on weights of single positions, which `{path}.linear` does not make")
-    if position not in (Position.sinusoidal, Position.learned):
-        raise ConfigError(f"`model.position={position.name}` acts on scores, which `{path}.linear` does not make")
+        if isinstance(model, BahdanauConfig) and model.encoder_dim is not None:
+            if model.encoder_dim % 2:
+                raise ConfigError(f"`model.encoder_dim` must be even (two directions of the encoder), but is {model.encoder_dim}")
+            if model.encoder_dim != model.hidden_dim and model.attention.score in DOT_SCORES:
+                raise ConfigError(
+                    f"`model.attention.score={model.attention.score.name}` multiplies states of one width: `model.encoder_dim` must be "
+                    f"`model.hidden_dim` ({model.hidden_dim}), but is {model.encoder_dim}"
+                )
+        if model.attention.max_fertility <= 0:
+            raise ConfigError(f"`model.attention.max_fertility` must be above 0, but is {model.attention.max_fertility}")
+    if why := refusal(model):
+        raise ConfigError(why)
 
 
 def _validate_tokenizer(tokenizer: TokenizerConfig) -> None:
@@ -284,6 +248,8 @@ def _validate_sizes(values: Mapping[str, Any], path: str) -> None:
             continue
         elif name.endswith(("_dim", "_layers", "_heads", "max_length", "max_positions", "window")) and value < 1:
             raise ConfigError(f"`{key}` must be at least 1, but is {value}")
+        elif name in ("num_sinks", "num_global") and value < 0:
+            raise ConfigError(f"`{key}` must be at least 0, but is {value}")
         elif name == "temperature" and value <= 0:
             raise ConfigError(f"`{key}` must be above 0, but is {value}")
         elif name.endswith("dropout") and not 0 <= value < 1:

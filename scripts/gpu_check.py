@@ -32,6 +32,8 @@ from nmt.attention.scopes import CAUSAL, Strided, Window
 from nmt.config import (
     VARIANTS,
     BahdanauConfig,
+    ConditionalGruConfig,
+    GnmtConfig,
     LossConfig,
     LuongConfig,
     ModelConfig,
@@ -70,7 +72,13 @@ BASE = TransformerConfig(
 )
 BIG = replace(BASE, model_dim=1024, num_heads=16, feedforward_dim=4096)
 STILL = {"embedding_dropout": 0.0, "context_dropout": 0.0, "output_dropout": 0.0}
-SMALL = {"transformer": TINY, "luong": LuongConfig(**STILL), "bahdanau": BahdanauConfig(**STILL)}
+SMALL = {
+    "transformer": TINY,
+    "luong": LuongConfig(**STILL),
+    "bahdanau": BahdanauConfig(**STILL),
+    "conditional_gru": ConditionalGruConfig(**STILL),
+    "gnmt": GnmtConfig(encoder_layers=3, decoder_layers=3, layer_dropout=0.0, **STILL),
+}
 SPEED = {  # model, vocabulary, tokens a batch
     "tiny": (TINY, 8_000, 25_000),
     "base": (BASE, 32_000, 25_000),

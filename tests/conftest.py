@@ -6,6 +6,7 @@ from random import Random
 
 import pytest
 import torch
+from covering import covering_sets
 
 from nmt.config import (
     AdamConfig,
@@ -15,6 +16,7 @@ from nmt.config import (
     ConditionalGruConfig,
     Config,
     Coverage,
+    Direction,
     Distribution,
     FilesDataConfig,
     GnmtConfig,
@@ -94,6 +96,11 @@ def _variants():
         for config in (BahdanauConfig, ConditionalGruConfig, LuongConfig):
             made = config(attention=attention, **small)
             yield f"{made.kind.name}-{kind.name}", made
+    yield "bahdanau-wide", BahdanauConfig(encoder_dim=18, attention=RecurrentAttentionConfig(attention_dim=11), **small)
+    for direction in (Direction.forward, Direction.backward):
+        yield f"luong-{direction.name}", replace(luong, encoder_direction=direction)
+    final = RecurrentAttentionConfig(score=Score.general, scope=RecurrentScope.final)
+    yield "luong-final", replace(luong, encoder_direction=Direction.backward, attention=final)
     normed = RecurrentAttentionConfig(score=Score.normed_additive, attention_dim=11, coverage=Coverage.linguistic)
     yield "luong-linguistic-plain", replace(luong, attention=normed, input_feeding=False)
     yield "gnmt-linguistic", GnmtConfig(encoder_layers=2, decoder_layers=2, layer_dropout=0.0, attention=normed, **small)
@@ -137,16 +144,18 @@ def _variants():
 VARIANTS = dict(_variants())
 
 
-@pytest.fixture(params=VARIANTS, ids=str)
-def model_config(request):
-    """The configuration of each variant in turn."""
-    return VARIANTS[request.param]
-
-
-@pytest.fixture(params=[name for name in VARIANTS if name.startswith("transformer")], ids=str)
-def transformer_config(request):
-    """The configuration of each Transformer, the only model that reads packed rows, in turn."""
-    return VARIANTS[request.param]
+def pytest_generate_tests(metafunc):
+    """Each variant in turn, and in long tests what pairs of settings make besides."""
+    for fixture, kept in (("model_config", ""), ("transformer_config", "transformer")):
+        if fixture in metafunc.fixturenames:
+            long = "not long" not in metafunc.config.option.markexpr
+            configs = {**VARIANTS, **(covering_sets() if long else {})}
+            params = [
+                pytest.param(config, id=name, marks=[] if name in VARIANTS else pytest.mark.long)
+                for name, config in configs.items()
+                if name.startswith(kept)
+            ]
+            metafunc.parametrize(fixture, params)
 
 
 FAMILIES = [

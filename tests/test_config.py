@@ -129,19 +129,19 @@ def test_what_is_no_time(value):
         ({"search": SearchConfig(coverage_penalty=-0.1)}, "`search.coverage_penalty` must be at least 0, but is -0.1"),
         (
             {"model": TransformerConfig(decoder_cross=AttentionConfig(score=Score.location))},
-            "`model.decoder_cross.score=location` is not for several heads: it has no keys that heads could share",
+            "`model.decoder_cross.score=location` does not go with `model.kind=transformer`: it has no keys that heads could share",
         ),
         (
             {"model": TransformerConfig(decoder_self=SelfAttentionConfig(num_sinks=4))},
-            "`model.decoder_self.num_sinks` must be 0, or above 0 with `model.decoder_self.scope=window`, but is 4",
+            "`model.decoder_self.num_sinks=4` does not go with `model.decoder_self.scope=full`: it belongs to a window",
         ),
         (
             {"model": TransformerConfig(decoder_self=SelfAttentionConfig(linear=True, dropout=0.1))},
-            "`model.decoder_self.dropout` acts on weights of single positions, which `model.decoder_self.linear` does not make",
+            "`model.decoder_self.dropout=0.1` does not go with `model.decoder_self.linear=true`: it acts on weights of single",
         ),
         (
             {"model": TransformerConfig(position=Position.alibi, decoder_self=SelfAttentionConfig(linear=True))},
-            "`model.position=alibi` acts on scores, which `model.decoder_self.linear` does not make",
+            "`model.position=alibi` does not go with `model.decoder_self.linear=true`: it acts on scores",
         ),
         (
             {"model": TransformerConfig(encoder_self=SelfAttentionConfig(num_kv_heads=3))},
@@ -166,6 +166,15 @@ def test_what_is_no_time(value):
         (
             {"model": LuongConfig(attention=RecurrentAttentionConfig(score=Score.general, coverage=Coverage.neural))},
             "`model.attention.coverage=neural` does not go with `model.attention.score=general`: a coverage vector enters the hidden",
+        ),
+        (
+            {"model": LuongConfig(attention=RecurrentAttentionConfig(score=Score.general, scope=RecurrentScope.final))},
+            "`model.attention.scope=final` does not go with `model.encoder_direction=both`: its encoder reads in both",
+        ),
+        ({"model": BahdanauConfig(encoder_dim=15)}, "`model.encoder_dim` must be even"),
+        (
+            {"model": BahdanauConfig(encoder_dim=16, hidden_dim=8, attention=RecurrentAttentionConfig(score=Score.dot))},
+            "`model.attention.score=dot` multiplies states of one width: `model.encoder_dim` must be `model.hidden_dim` .8., but is 16",
         ),
         (
             {"model": BahdanauConfig(attention=RecurrentAttentionConfig(max_fertility=0.0))},

@@ -84,6 +84,21 @@ class LocalMonotonic(nn.Module):
         return weights
 
 
+class Final(LocalMonotonic):
+    """The position that an encoder read last, the first one if it read ``backward``, whatever the query: a decoder without attention."""
+
+    def __init__(self, *, backward: bool) -> None:
+        super().__init__(window=0)
+        self.backward = backward
+
+    def centres(
+        self, query: Float[Tensor, "B Q D"], position: int | Int[Tensor, " Q"], lengths: Int[Tensor, " B"]
+    ) -> Float[Tensor, "B #Q"]:
+        """That position."""
+        last = torch.zeros_like(lengths) if self.backward else lengths - 1
+        return last[:, None].to(query.dtype)
+
+
 class LocalPredictive(LocalMonotonic):
     """local-p: the positions up to ``window`` from p_t = S sigmoid(v . tanh(W h_t)), which the query predicts (eq. 9 and 10).
 

@@ -10,7 +10,7 @@ from nmt.attention.linear import LinearSelfAttention
 from nmt.attention.multihead import CrossAttention, SelfAttention
 from nmt.attention.positions import BucketBias, LinearBias, RelativeBias
 from nmt.attention.recurrent import RecurrentAttention
-from nmt.attention.scopes import LocalMonotonic, LocalPredictive, Scope, Strided, Window
+from nmt.attention.scopes import Final, LocalMonotonic, LocalPredictive, Scope, Strided, Window
 from nmt.attention.scores import (
     AdditiveScore,
     DotScore,
@@ -50,51 +50,55 @@ def build_distribution(kind: Kind, num_heads: int) -> Distribution:
             return Entmax(num_heads, alpha=None)
 
 
-def build_recurrent_attention(config: RecurrentAttentionConfig, width: int) -> RecurrentAttention:
-    """Attention between decoder states and encoder states of this width."""
+def build_recurrent_attention(
+    config: RecurrentAttentionConfig, query_dim: int, value_dim: int, *, backward: bool
+) -> RecurrentAttention:
+    """Attention of decoder states to encoder states of these widths; ``backward`` is how the encoder read, if it did not read both ways."""
     return RecurrentAttention(
-        build_score(config, width),
+        build_score(config, query_dim, value_dim),
         build_distribution(config.distribution, 1),
-        build_scope(config, width),
+        build_scope(config, query_dim, backward=backward),
         config.temperature,
-        build_coverage(config, width),
+        build_coverage(config, query_dim, value_dim),
     )
 
 
-def build_score(config: RecurrentAttentionConfig, width: int) -> RecurrentScore:
+def build_score(config: RecurrentAttentionConfig, query_dim: int, value_dim: int) -> RecurrentScore:
     match config.score:
         case Score.additive | Score.concat:
-            return AdditiveScore(width, width, config.attention_dim)
+            return AdditiveScore(query_dim, value_dim, config.attention_dim)
         case Score.normed_additive:
-            return NormedAdditiveScore(width, width, config.attention_dim)
+            return NormedAdditiveScore(query_dim, value_dim, config.attention_dim)
         case Score.dot:
             return DotScore()
         case Score.scaled_dot | Score.learned_scaled_dot:
-            return ScaledDotScore(width, learned=config.score is Score.learned_scaled_dot)
+            return ScaledDotScore(query_dim, learned=config.score is Score.learned_scaled_dot)
         case Score.general:
-            return GeneralScore(width, width)
+            return GeneralScore(query_dim, value_dim)
         case Score.location:
-            return LocationScore(width, config.max_length)
+            return LocationScore(query_dim, config.max_length)
 
 
-def build_scope(config: RecurrentAttentionConfig, width: int) -> LocalMonotonic | None:
+def build_scope(config: RecurrentAttentionConfig, query_dim: int, *, backward: bool) -> LocalMonotonic | None:
     match config.scope:
         case RecurrentScope.full:
             return None
+        case RecurrentScope.final:
+            return Final(backward=backward)
         case RecurrentScope.local_m:
             return LocalMonotonic(config.window)
         case RecurrentScope.local_p:
-            return LocalPredictive(width, config.window)
+            return LocalPredictive(query_dim, config.window)
 
 
-def build_coverage(config: RecurrentAttentionConfig, width: int) -> CoverageVector | None:
+def build_coverage(config: RecurrentAttentionConfig, query_dim: int, value_dim: int) -> CoverageVector | None:
     match config.coverage:
         case Coverage.none:
             return None
         case Coverage.linguistic:
-            return LinguisticCoverage(width, config.attention_dim, config.max_fertility)
+            return LinguisticCoverage(value_dim, config.attention_dim, config.max_fertility)
         case Coverage.neural:
-            return NeuralCoverage(width, width, config.attention_dim, config.coverage_dim)
+            return NeuralCoverage(query_dim, value_dim, config.attention_dim, config.coverage_dim)
 
 
 def reset_attention(attention: RecurrentAttention) -> None:

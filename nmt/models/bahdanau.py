@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from nmt.attention.recurrent import Source
 from nmt.attention.scores import at_least_float32
-from nmt.config import BahdanauConfig
+from nmt.config import BahdanauConfig, InitialWeights
 from nmt.dropout import dropout
 from nmt.layout import Layout
 from nmt.models.interface import Memory, State, StepOutput
@@ -42,21 +42,23 @@ class Bahdanau(RecurrentSeq2Seq):
         t_i = maxout(U_o s_{i-1} + V_o y_{i-1} + C_o c_i)       logits: the output layer of t_i
 
     Deviations: dropout on embeddings, encoder states and t; gates have biases; t has the width of the embeddings, so that the output
-    layer can be tied to them; weights start orthogonal or Xavier, not N(0, 0.01^2), which suits Adam; the score is a setting.
+    layer can be tied to them; unless settings say otherwise weights start orthogonal or Xavier, which suits Adam, not N(0, 0.01^2); the
+    score is a setting.
     What does not depend on the previous state is computed for all positions at once.
     """
 
     config: BahdanauConfig
 
     def __init__(self, config: BahdanauConfig, vocab_sizes: tuple[int, int]) -> None:
-        super().__init__(config, vocab_sizes, RecurrentEncoder(nn.GRU, config))
         width, embedding = config.hidden_dim, config.embedding_dim
-        self.initial = nn.Linear(width // 2, width)
+        of_source = config.encoder_dim or width
+        super().__init__(config, vocab_sizes, RecurrentEncoder(nn.GRU, embedding, of_source, config.encoder_layers))
+        self.initial = nn.Linear(of_source // 2, width)
         self.gates_embedding = nn.Linear(embedding, 3 * width)  # W of reset, update, candidate
         self.gates_state = nn.Linear(width, 2 * width, bias=False)  # U of reset, update
         self.candidate_state = nn.Linear(width, width, bias=False)  # U of candidate
-        self.gates_context = nn.Linear(width, 3 * width, bias=False)  # C of reset, update, candidate
-        self.readout = nn.Linear(width + embedding + width, 2 * embedding)  # U_o, V_o, C_o
+        self.gates_context = nn.Linear(of_source, 3 * width, bias=False)  # C of reset, update, candidate
+        self.readout = nn.Linear(width + embedding + of_source, 2 * embedding)  # U_o, V_o, C_o
         self.reset()
 
     def reset(self) -> None:
@@ -69,6 +71,18 @@ class Bahdanau(RecurrentSeq2Seq):
             init_matrix(layer.weight)
         for layer in (self.initial, self.readout, self.gates_embedding):
             nn.init.zeros_(layer.bias)
+        if self.config.initial_weights is InitialWeights.paper:
+            self._reset_as_the_paper()
+
+    def _reset_as_the_paper(self) -> None:
+        """Appendix B.1: recurrent matrices stay orthogonal, W_a and U_a ~ N(0, 0.001^2), v_a and biases zero, all else N(0, 0.01^2)."""
+        for name, parameter in self.named_parameters():
+            if parameter.ndim == 1:
+                nn.init.zeros_(parameter)
+            elif name.startswith("attention."):
+                nn.init.normal_(parameter, std=0.001)
+            elif "weight_hh" not in name and not name.startswith(("gates_state.", "candidate_state.")):
+                nn.init.normal_(parameter, std=0.01)
 
     def encode(self, source: Int[Tensor, "B S"], layout: Layout) -> RecurrentMemory:
         values, _ = self._read(source, layout)

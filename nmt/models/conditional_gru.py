@@ -49,8 +49,8 @@ class ConditionalGru(RecurrentSeq2Seq):
     config: ConditionalGruConfig
 
     def __init__(self, config: ConditionalGruConfig, vocab_sizes: tuple[int, int]) -> None:
-        super().__init__(config, vocab_sizes, RecurrentEncoder(nn.GRU, config))
         width, embedding = config.hidden_dim, config.embedding_dim
+        super().__init__(config, vocab_sizes, RecurrentEncoder(nn.GRU, embedding, width, config.encoder_layers))
         self.initial = nn.Linear(width, width)
         self.first_embedding = nn.Linear(embedding, 3 * width)  # reset, update, candidate
         self.first_state = nn.Linear(width, 3 * width, bias=False)

@@ -35,7 +35,7 @@ class GnmtEncoder(RecurrentEncoder):
     read added to what they give."""
 
     def __init__(self, config: GnmtConfig) -> None:
-        super().__init__(nn.LSTM, config, num_layers=1)
+        super().__init__(nn.LSTM, config.embedding_dim, config.hidden_dim, num_layers=1)
         width, self.layer_dropout = config.hidden_dim, config.layer_dropout
         self.stack = nn.ModuleList(nn.LSTM(width, width, batch_first=True) for _ in range(config.encoder_layers - 1))
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from nmt.attention.recurrent import Source
 from nmt.cells import lstm_cell
-from nmt.config import LuongConfig
+from nmt.config import InitialWeights, LuongConfig
 from nmt.dropout import dropout
 from nmt.layout import Layout
 from nmt.models.interface import Memory, State, StepOutput
@@ -53,16 +53,18 @@ class Luong(RecurrentSeq2Seq):
         w_t = softmax(score(h_t, h'_s)),  c_t = sum_s w_ts h'_s
         a_t = tanh(W_c [c_t; h_t])                     logits: the output layer of a_t
 
-    Deviations: the encoder is bidirectional, every decoder layer starts from what its top layer ends with, and the source is not
-    reversed; dropout on embeddings, encoder states and a_t, not between layers; a_t has the width of the embeddings, so that the
-    output layer can be tied to them; Xavier and orthogonal initialisation, not U(-0.1, 0.1).
+    Deviations: unless settings say otherwise the encoder is bidirectional, where the paper's read the reversed source (``backward``), and
+    weights start Xavier and orthogonal, not U(-0.1, 0.1); every decoder layer starts from what the encoder's top layer ends with;
+    dropout on embeddings, encoder states and a_t, not between layers; a_t has the width of the embeddings, so that the output layer can
+    be tied to them.
     """
 
     config: LuongConfig
 
     def __init__(self, config: LuongConfig, vocab_sizes: tuple[int, int]) -> None:
-        super().__init__(config, vocab_sizes, RecurrentEncoder(nn.LSTM, config))
         width, embedding = config.hidden_dim, config.embedding_dim
+        encoder = RecurrentEncoder(nn.LSTM, embedding, width, config.encoder_layers, config.encoder_direction)
+        super().__init__(config, vocab_sizes, encoder)
         self.gates_embedding = nn.Linear(embedding, 4 * width)  # input, forget, cell, output
         fed = embedding if config.input_feeding else 0
         self.gates_hidden = nn.ModuleList(  # the first layer's read [h; a]: one product instead of two
@@ -88,6 +90,9 @@ class Luong(RecurrentSeq2Seq):
             nn.init.zeros_(bias)
             nn.init.ones_(bias.data.chunk(4)[1])
         init_matrix(self.combine.weight)
+        if self.config.initial_weights is InitialWeights.paper:
+            for parameter in self.parameters():
+                nn.init.uniform_(parameter, -0.1, 0.1)
 
     def encode(self, source: Int[Tensor, "B S"], layout: Layout) -> RecurrentMemory:
         values, final = self._read(source, layout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import cast
 
@@ -13,7 +14,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from nmt.attention.capture import Attention
 from nmt.attention.recurrent import Source
 from nmt.cells import gru_cell, lstm_cell
-from nmt.config import RecurrentConfig
+from nmt.config import Direction, RecurrentConfig
 from nmt.dropout import dropout
 from nmt.layout import Layout
 from nmt.models.attention import build_recurrent_attention, reset_attention
@@ -25,13 +26,13 @@ from nmt.operand import Operand, Product, product_type
 
 @dataclass(slots=True)
 class RecurrentMemory(Memory):
-    """Encoder states ``values``, their projections ``keys``, what the decoder starts from (a tensor (B, H) for each of its parts), and what
+    """Encoder states ``values``, their projections ``keys``, what the decoder starts from (a tensor (B, D) for each of its parts), and what
     a coverage vector reads of the states."""
 
     values: Float[Tensor, "B S H"]
     keys: Float[Tensor, "B S A"]
     mask: Bool[Tensor, "B S"]
-    initial: tuple[Float[Tensor, "B H"], ...]
+    initial: tuple[Float[Tensor, "B D"], ...]
     covered: Float[Tensor, "B S C"] | None
 
     def select(self, sentences: Int[Tensor, " B2"]) -> RecurrentMemory:
@@ -70,17 +71,37 @@ def layer_operand(layer: nn.Module) -> Product:
     return layer if isinstance(layer, FrozenLinear) else weight_operand(cast(nn.Linear, layer).weight)
 
 
-class RecurrentEncoder(nn.Module):
-    """A bidirectional GRU or LSTM over the source, half of ``hidden_dim`` a direction.
+def mirror(states: Float[Tensor, "B S D"], layout: Layout) -> Float[Tensor, "B S D"]:
+    """Each sentence from its end to its beginning; padding stays behind it."""
+    positions = torch.arange(layout.max_length, device=states.device)
+    last = layout.lengths.to(states.device)[:, None] - 1
+    order = torch.where(layout.mask, last - positions, positions)[..., None]
+    return states.gather(1, order.expand_as(states))
 
-    Deviations: torch's GRU applies the reset gate after the recurrent product, r * (U h), Bahdanau et al. 2015 before it, U (r * h);
-    Luong et al. 2015 read in one direction only.
+
+class RecurrentEncoder(nn.Module):
+    """A GRU or LSTM over the source, ``width`` wide: in one direction, or half of it in each.
+
+    Deviation: torch's GRU applies the reset gate after the recurrent product, r * (U h), Bahdanau et al. 2015 before it, U (r * h).
     """
 
-    def __init__(self, kind: type[nn.GRU] | type[nn.LSTM], config: RecurrentConfig, num_layers: int | None = None) -> None:
+    def __init__(
+        self,
+        kind: type[nn.GRU] | type[nn.LSTM],
+        input_dim: int,
+        width: int,
+        num_layers: int,
+        direction: Direction = Direction.both,
+    ) -> None:
         super().__init__()
-        layers = num_layers or config.encoder_layers
-        self.rnn = kind(config.embedding_dim, config.hidden_dim // 2, layers, batch_first=True, bidirectional=True)
+        self.width, self.direction = width, direction
+        both = direction is Direction.both
+        self.rnn = kind(input_dim, width // 2 if both else width, num_layers, batch_first=True, bidirectional=both)
+
+    @property
+    def mirrored(self) -> tuple[bool, ...]:
+        """Of each direction of torch's module, whether what it reads is the sentence from its end."""
+        return {Direction.both: (False, True), Direction.forward: (False,), Direction.backward: (True,)}[self.direction]
 
     def reset(self) -> None:
         """Draw all weights anew from torch's generator."""
@@ -95,10 +116,14 @@ class RecurrentEncoder(nn.Module):
 
     def _by_library(self, embedded: Tensor, layout: Layout) -> tuple[Tensor, tuple[Tensor, ...]]:
         """For a GPU, whose kernel reads all positions at once."""
-        states, final = self.rnn(pack_padded_sequence(embedded, layout.lengths, batch_first=True, enforce_sorted=False))
+        backward = self.direction is Direction.backward
+        read = mirror(embedded, layout) if backward else embedded
+        states, final = self.rnn(pack_padded_sequence(read, layout.lengths, batch_first=True, enforce_sorted=False))
         padded, _ = pad_packed_sequence(states, batch_first=True, total_length=layout.max_length)
         parts = final if isinstance(final, tuple) else (final,)
-        return padded, tuple(torch.cat([part[-2], part[-1]], dim=-1) for part in parts)
+        return mirror(padded, layout) if backward else padded, tuple(
+            torch.cat([*part[-len(self.mirrored) :]], dim=-1) for part in parts
+        )
 
     def _by_steps(self, embedded: Tensor, layout: Layout) -> tuple[Tensor, tuple[Tensor, ...]]:
         """For a CPU: both directions side by side, step by step.
@@ -106,37 +131,35 @@ class RecurrentEncoder(nn.Module):
         Forward and backward take 0.43 s where torch's packed sentences take 0.57, whose backward pass writes a gradient as large as
         the batch at every step (LSTM 2 x 256, 256 sentences of up to 15 positions, one core at 2.5 GHz).
         """
-        last = layout.lengths - 1
-        positions = torch.arange(layout.max_length)
-        mirrored = torch.where(layout.mask, last[:, None] - positions, positions)[..., None]  # padding stays behind the sentence
 
-        def mirror(states: Tensor) -> Tensor:
-            return states.gather(1, mirrored.expand_as(states))
+        def in_order(directions: Iterable[Tensor]) -> list[Tensor]:
+            """Of each direction, states from the sentence's beginning to its end, or back to the order in which it reads them."""
+            return [mirror(s, layout) if turned else s for s, turned in zip(directions, self.mirrored, strict=True)]
 
         states = embedded
         for layer in range(self.rnn.num_layers):
-            parts = self._read(torch.stack([states, mirror(states)]), layer)
-            forward, backward = parts[0]
-            states = torch.cat([forward, mirror(backward)], dim=-1)
-        rows = torch.arange(len(last))
+            parts = self._read(torch.stack(in_order([states] * len(self.mirrored))), layer)
+            states = torch.cat(in_order(parts[0]), dim=-1)
+        rows, last = torch.arange(len(layout.lengths)), layout.lengths - 1
         return states.masked_fill(~layout.mask[..., None], 0.0), tuple(
             torch.cat([*part[:, rows, last]], dim=-1) for part in parts
         )
 
-    def _read(self, inputs: Float[Tensor, "2 B S E"], layer: int) -> list[Float[Tensor, "2 B S D"]]:
-        """Hidden states, and an LSTM's cell states, of both directions of a layer, in the order of its inputs."""
+    def _read(self, inputs: Float[Tensor, "n B S E"], layer: int) -> list[Float[Tensor, "n B S D"]]:
+        """Hidden states, and an LSTM's cell states, of the directions of a layer, in the order of their inputs."""
+        directions = len(inputs)
 
-        def both(name: str) -> Tensor:
-            return torch.stack([getattr(self.rnn, f"{name}_l{layer}{direction}") for direction in ("", "_reverse")])
+        def stacked(name: str) -> Tensor:
+            return torch.stack([getattr(self.rnn, f"{name}_l{layer}{direction}") for direction in ("", "_reverse")[:directions]])
 
         batch, positions = inputs.shape[1:3]
         is_lstm = isinstance(self.rnn, nn.LSTM)
-        steps = inputs.transpose(1, 2).flatten(1, 2)  # (2, S * B, E)
-        gates = torch.baddbmm(both("bias_ih")[:, None], steps, both("weight_ih").mT).unflatten(1, (positions, batch))
+        steps = inputs.transpose(1, 2).flatten(1, 2)  # (n, S * B, E)
+        gates = torch.baddbmm(stacked("bias_ih")[:, None], steps, stacked("weight_ih").mT).unflatten(1, (positions, batch))
         # not added to the other bias at once: their parts of a stack would share one gradient, which torch, adding up those of several
         # backward passes in place, would add to twice
-        recurrent, recurrent_bias = weight_operand(both("weight_hh")), both("bias_hh")[:, None]
-        state = (inputs.new_zeros(2, batch, self.rnn.hidden_size),) * (2 if is_lstm else 1)
+        recurrent, recurrent_bias = weight_operand(stacked("weight_hh")), stacked("bias_hh")[:, None]
+        state = (inputs.new_zeros(directions, batch, self.rnn.hidden_size),) * (2 if is_lstm else 1)
         states = []
         for gate in gates.unbind(1):
             product = recurrent(state[0]) + recurrent_bias
@@ -196,7 +219,8 @@ class RecurrentSeq2Seq(Seq2Seq):
         self.config = config
         self.embeddings = Embeddings(vocab_sizes, config.embedding_dim, config.tying)
         self.encoder = encoder
-        self.attention = build_recurrent_attention(config.attention, config.hidden_dim)
+        backward = encoder.direction is Direction.backward
+        self.attention = build_recurrent_attention(config.attention, config.hidden_dim, encoder.width, backward=backward)
 
     def reset(self) -> None:
         """Draw all weights anew from torch's generator."""

@@ -287,6 +287,15 @@ def multi30k(copy_files, tmp_path_factory):
     return folder
 
 
+PAPERS = {
+    "bahdanau2015": ["model.embedding_dim=13", "model.hidden_dim=14", "model.encoder_dim=18"],
+    "luong2015": ["model.embedding_dim=13", "model.hidden_dim=14"],
+    "vaswani2017_base": ["model.model_dim=24", "model.feedforward_dim=29"],
+    "vaswani2017_big": ["model.model_dim=48", "model.feedforward_dim=29"],
+}
+"""Experiments whose text is given, in small."""
+
+
 @pytest.mark.promise(23)
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_file_of_conf_runs_one_step(nmt, monkeypatch, multi30k, choice):
@@ -300,16 +309,19 @@ def test_every_file_of_conf_runs_one_step(nmt, monkeypatch, multi30k, choice):
         "data.cleaning.max_copy_length=null",
         "search.max_length_ratio=0.1",
     ]
-    if choice == "data=files":
+    experiment = choice.removeprefix("experiment=")
+    if choice == "data=files" or experiment in PAPERS:
         words += [f"data.{side}={multi30k}/multi30k/train.{language}" for side, language in (("source", "en"), ("target", "de"))]
         words += ["data.dev_size=5", "data.test_size=5"]
     elif choice in ("data=builtin", "experiment=quickstart"):
         words += ["data.train_size=200", "data.dev_size=5", "data.test_size=5", "tokenizer.vocab_size=300"]
-    elif not choice.startswith("experiment="):
+    elif experiment == choice:
         words += ["data=multi30k"]
     if choice.startswith("tokenizer="):
         words += ["tokenizer.hard_limit=false", "model.tying=two_way"]
-    if choice.startswith("experiment=") or choice == "schedule=warmup_stable_decay":
+    if experiment in PAPERS:
+        words += ["tokenizer.hard_limit=false", "evaluation.weights=best", *PAPERS[experiment]]
+    elif experiment != choice or choice == "schedule=warmup_stable_decay":
         words += ["schedule.decay_steps=1"]
     status, out, err = nmt("train", choice, *words)
     assert status == 0, err

@@ -45,8 +45,10 @@ RUNS = {
     "given pieces": "model=bahdanau TEXT tokenizer.joint=false model.tying=two_way tokenizer.model=DIR/m.model "
     "tokenizer.target_model=DIR/m.model",
     "recurrent": "model=bahdanau TEXT model.encoder_layers=2 model.embedding_dropout=0.2 model.context_dropout=0.2 "
-    "model.output_dropout=0.2 model.attention.score=concat model.attention.attention_dim=11 model.tying=none",
-    "luong": "model=luong TEXT model.decoder_layers=2 model.input_feeding=false model.attention.score=dot",
+    "model.output_dropout=0.2 model.encoder_dim=18 model.initial_weights=paper model.attention.score=concat "
+    "model.attention.attention_dim=11 model.tying=none",
+    "luong": "model=luong TEXT model.decoder_layers=2 model.input_feeding=false model.encoder_direction=backward "
+    "model.initial_weights=paper model.attention.score=dot",
     "transformer": "model=transformer TEXT model.norm=post model.dropout=0.2 model.feedforward_dropout=0.2 "
     "model.encoder.num_layers=2 model.decoder.num_layers=1 model.encoder_self.dropout=0.2 model.decoder_self.dropout=0.2 "
     "model.decoder_cross.dropout=0.2 train.recompute=true",

@@ -5,7 +5,7 @@ import torch
 
 from nmt.attention.capture import capture
 from nmt.attention.scores import GeneralScore
-from nmt.config import BahdanauConfig, RecurrentAttentionConfig, Score, Tying
+from nmt.config import BahdanauConfig, InitialWeights, RecurrentAttentionConfig, Score, Tying
 from nmt.layout import Layout
 from nmt.models import build_model
 
@@ -54,10 +54,10 @@ def decode_in_a_loop(model, source, target):
     U_r, U_z = model.gates_state.weight.chunk(2)
     C_r, C_z, C = model.gates_context.weight.chunk(3)
     U = model.candidate_state.weight
-    U_o, V_o, C_o = model.readout.weight.split([WIDTH, EMBEDDING, WIDTH], dim=1)
-
     h = encode_in_a_loop(model.encoder.rnn, model.embeddings.source.weight[source])
-    s = torch.tanh(model.initial.weight @ h[0, WIDTH // 2 :] + model.initial.bias)
+    width = h.shape[1]
+    U_o, V_o, C_o = model.readout.weight.split([WIDTH, EMBEDDING, width], dim=1)
+    s = torch.tanh(model.initial.weight @ h[0, width // 2 :] + model.initial.bias)
     readouts, alignments = [], []
     for piece in target:
         y = model.embeddings.target.weight[piece]
@@ -71,9 +71,10 @@ def decode_in_a_loop(model, source, target):
     return torch.stack(readouts), torch.stack(alignments)
 
 
+@pytest.mark.parametrize("encoder_dim", [None, 8])
 @torch.no_grad()
-def test_the_equations_of_the_paper():
-    model = build(**STILL).eval()
+def test_the_equations_of_the_paper(encoder_dim):
+    model = build(encoder_dim=encoder_dim, **STILL).eval()
     memory = model.encode(torch.tensor([SOURCE]), Layout.of([len(SOURCE)]))
     with capture(model.attentions()) as records:
         hidden = model.decode(torch.tensor([TARGET]), Layout.of([len(TARGET)]), memory)
@@ -118,6 +119,24 @@ def test_initial_weights():
     for matrix in (*model.gates_state.weight.chunk(2), model.candidate_state.weight):
         torch.testing.assert_close(matrix @ matrix.T, torch.eye(WIDTH, dtype=torch.float64), atol=1e-5, rtol=0)
     assert model.embeddings.source.weight is model.embeddings.output.weight
+
+
+def test_initial_weights_of_the_paper():
+    """Appendix B.1, at a size where a sample's deviation is near that of its distribution."""
+    model = build(hidden_dim=60, embedding_dim=50, initial_weights=InitialWeights.paper, tying=Tying.none)
+    orthogonal = [*model.gates_state.weight.chunk(2), model.candidate_state.weight, *model.encoder.rnn.weight_hh_l0.chunk(3)]
+    for matrix in orthogonal:
+        torch.testing.assert_close(matrix @ matrix.T, torch.eye(len(matrix), dtype=torch.float64), atol=1e-5, rtol=0)
+    score, rnn = model.attention.score, model.encoder.rnn
+    assert not score.v.any()
+    for matrix in (score.query.weight, score.key.weight):
+        assert matrix.std().item() == pytest.approx(0.001, rel=0.15)
+    for matrix in (rnn.weight_ih_l0, rnn.weight_ih_l0_reverse, model.gates_embedding.weight, model.gates_context.weight):
+        assert matrix.std().item() == pytest.approx(0.01, rel=0.15)
+    for layer in (model.initial, model.readout, model.embeddings.source, model.embeddings.target, model.embeddings.output):
+        assert layer.weight.std().item() == pytest.approx(0.01, rel=0.15)
+    model.reset()
+    assert not any(parameter.any() for name, parameter in model.named_parameters() if "bias" in name)
 
 
 @pytest.mark.parametrize("tying", Tying)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from nmt.attention.capture import capture
-from nmt.config import LuongConfig, RecurrentAttentionConfig, Score
+from nmt.config import Direction, InitialWeights, LuongConfig, RecurrentAttentionConfig, RecurrentScope, Score
 from nmt.layout import Layout
 from nmt.models import build_model
 
@@ -135,3 +135,42 @@ def test_forget_gates_start_open():
     model = build_model(LuongConfig(embedding_dim=EMBEDDING, hidden_dim=WIDTH, decoder_layers=2), (VOCAB, VOCAB))
     for layer in (model.gates_embedding, *model.gates_below):
         assert layer.bias.view(4, WIDTH).unique(dim=1).squeeze(1).tolist() == [0, 1, 0, 0]
+
+
+def test_initial_weights_of_the_paper():
+    """Section 4.1: uniform in [-0.1, 0.1], all of them."""
+    torch.manual_seed(1)
+    model = build_model(LuongConfig(embedding_dim=50, hidden_dim=60, initial_weights=InitialWeights.paper), (VOCAB, VOCAB))
+    values = torch.cat([parameter.flatten() for parameter in model.parameters()])
+    assert values.abs().max() <= 0.1
+    counts = torch.histc(values, bins=10, min=-0.1, max=0.1)
+    assert (counts / len(values) - 0.1).abs().max() < 0.01
+
+
+@pytest.mark.parametrize("direction", [Direction.forward, Direction.backward])
+@torch.no_grad()
+def test_a_reversed_source_is_read_from_its_end(direction):
+    """States stand at the words that they have read; the decoder starts from the last one."""
+    model = build(encoder_direction=direction, **STILL).eval()
+    memory = model.encode(torch.tensor([[*SOURCE, 0]]), Layout.of([len(SOURCE)], width=len(SOURCE) + 1))
+    order = SOURCE[::-1] if direction is Direction.backward else SOURCE
+    states, (hidden, cell) = model.encoder.rnn(model.embeddings.source.weight[order])
+    torch.testing.assert_close(memory.values[0, : len(SOURCE)], states.flip(0) if direction is Direction.backward else states)
+    state = model.init_state(memory)
+    torch.testing.assert_close(state.hidden[0], hidden)
+    torch.testing.assert_close(state.cell[0], cell)
+
+
+@pytest.mark.parametrize("direction", [Direction.forward, Direction.backward])
+@torch.no_grad()
+def test_without_attention_all_steps_see_what_the_encoder_ended_with(direction):
+    torch.manual_seed(1)
+    attention = RecurrentAttentionConfig(score=Score.general, scope=RecurrentScope.final)
+    config = LuongConfig(embedding_dim=EMBEDDING, hidden_dim=WIDTH, encoder_direction=direction, attention=attention, **STILL)
+    model = build_model(config, (VOCAB, VOCAB)).double().eval()
+    memory = model.encode(torch.tensor([[*SOURCE, 0]]), Layout.of([len(SOURCE)], width=len(SOURCE) + 1))
+    with capture(model.attentions()) as records:
+        model.decode(torch.tensor([TARGET]), Layout.of([len(TARGET)]), memory)
+    expected = torch.zeros(len(TARGET), len(SOURCE) + 1, dtype=torch.float64)
+    expected[:, 0 if direction is Direction.backward else len(SOURCE) - 1] = 1
+    assert torch.equal(records[0].weights[0, 0], expected)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from nmt.config import BahdanauConfig, LuongConfig
+from nmt.config import Direction
 from nmt.layout import Layout
 from nmt.models.recurrent import RecurrentEncoder
 
@@ -12,11 +12,12 @@ LENGTHS = [5, 1, 7, 3, 7]
 
 
 @pytest.mark.parametrize("layers", [1, 3])
-@pytest.mark.parametrize(("kind", "config"), [(nn.GRU, BahdanauConfig), (nn.LSTM, LuongConfig)])
-def test_steps_read_what_the_library_reads(kind, config, layers):
+@pytest.mark.parametrize("direction", Direction)
+@pytest.mark.parametrize("kind", [nn.GRU, nn.LSTM])
+def test_steps_read_what_the_library_reads(kind, direction, layers):
     """States, final states and gradients, in float64; what stands at padding does not matter."""
     torch.manual_seed(1)
-    encoder = RecurrentEncoder(kind, config(embedding_dim=11, hidden_dim=26, encoder_layers=layers)).double()
+    encoder = RecurrentEncoder(kind, 11, 26, layers, direction).double()
     embedded = torch.randn(5, 9, 11, dtype=torch.float64)
     layout = Layout.of(LENGTHS, width=9)
     results = []
