@@ -20,6 +20,7 @@ COMMANDS = {
     "average": "the mean of several checkpoints, or of several runs, as a run",
     "compare": "several runs on one test set: scores, significance, the sentences that differ most",
     "list": "the runs there are: state, step, scores",
+    "heads": "how important each head of a Transformer is, and a run without some of them",
     "align": "heatmaps, attention arrays, word links and their error rate",
 }
 

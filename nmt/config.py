@@ -514,7 +514,8 @@ class SelfAttentionConfig(AttentionConfig):
 @dataclass(kw_only=True, slots=True)
 class TransformerConfig(ModelConfig):
     """Vaswani et al. 2017. ``dropout`` acts on embeddings and on every sub-layer's output. There are ``max_positions`` learned positions;
-    from there on all share the last."""
+    from there on all share the last. ``pruned_heads`` are those that an attention does not have, by its name, such as
+    ``decoder.cross.0``; they are counted among ``num_heads`` and have its width."""
 
     kind: ModelKind = ModelKind.transformer
     model_dim: int = 256
@@ -530,6 +531,7 @@ class TransformerConfig(ModelConfig):
     encoder_self: SelfAttentionConfig = field(default_factory=SelfAttentionConfig)
     decoder_self: SelfAttentionConfig = field(default_factory=SelfAttentionConfig)
     decoder_cross: AttentionConfig = field(default_factory=AttentionConfig)
+    pruned_heads: dict[str, list[int]] = field(default_factory=dict)
 
 
 @dataclass(kw_only=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -109,6 +109,19 @@ def refusal(model: ModelConfig) -> str | None:
         if first is not _ABSENT and second is not _ABSENT and rule.first.holds(first) and rule.second.holds(second):
             settings = (f"`model.{s.name}={_shown(value)}`" for s, value in ((rule.first, first), (rule.second, second)))
             return f"{' does not go with '.join(settings)}: {rule.why}"
+    return None
+
+
+def unremovable(heads: Collection[int], num_heads: int, num_kv_heads: int) -> str | None:
+    """Why an attention of so many heads cannot lose these; None where it can."""
+    if absent := sorted(head for head in heads if not 0 <= head < num_heads):
+        return f"there is no head {absent[0]}, only 0 to {num_heads - 1}"
+    if len(set(heads)) == num_heads:
+        return "at least one head must be left"
+    groups = [range(first, first + num_heads // num_kv_heads) for first in range(0, num_heads, num_heads // num_kv_heads)]
+    left = {sum(head not in heads for head in group) for group in groups}
+    if 1 < num_kv_heads < num_heads and len(left) > 1:
+        return f"of heads that share keys equally many must be left in each of the {num_kv_heads} groups"
     return None
 
 

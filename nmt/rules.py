@@ -25,9 +25,9 @@ from nmt.config import (
     Tying,
     Weights,
 )
-from nmt.conversion import seconds, to_dict
+from nmt.conversion import seconds, suggestion, to_dict
 from nmt.errors import ConfigError
-from nmt.refusals import PLACES, refusal
+from nmt.refusals import PLACES, refusal, unremovable
 
 RANGES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
     (("beta1", "beta2", "momentum", "rho"), lambda value: 0 <= value < 1, "at least 0 and below 1"),
@@ -201,8 +201,25 @@ def _validate_model(model: ModelConfig) -> None:
                 )
         if model.attention.max_fertility <= 0:
             raise ConfigError(f"`model.attention.max_fertility` must be above 0, but is {model.attention.max_fertility}")
+    if isinstance(model, TransformerConfig):
+        _validate_pruned_heads(model)
     if why := refusal(model):
         raise ConfigError(why)
+
+
+def _validate_pruned_heads(model: TransformerConfig) -> None:
+    places = {
+        "encoder.self": (model.encoder_self, model.encoder),
+        "decoder.self": (model.decoder_self, model.decoder),
+        "decoder.cross": (model.decoder_cross, model.decoder),
+    }
+    attentions = {f"{place}.{i}": attention for place, (attention, stack) in places.items() for i in range(stack.num_layers)}
+    for name, heads in model.pruned_heads.items():
+        key = f"`model.pruned_heads.{name}`"
+        if name not in attentions:
+            raise ConfigError(f"{key} is no attention of the model{suggestion(name, attentions)}")
+        if why := unremovable(heads, model.num_heads, attentions[name].num_kv_heads or model.num_heads):
+            raise ConfigError(f"{key} cannot be {heads}: {why}")
 
 
 def _validate_tokenizer(tokenizer: TokenizerConfig) -> None:

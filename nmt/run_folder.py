@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -61,8 +62,8 @@ FREE_TO_CHANGE = (
 """
 
 
-AVERAGED = "averaged"
-"""The state of a run that was not trained but made of others."""
+AVERAGED, PRUNED = "averaged", "pruned"
+"""States of runs that were not trained but made of others."""
 
 
 class RunError(UserError):
@@ -236,6 +237,20 @@ def load_run(path: Path, weights: Weights | None, device: torch.device) -> tuple
     return config, model.to(device).eval(), tokenizers
 
 
+def write_made(
+    path: Path, first: RunFolder, config: Config, model: Seq2Seq, *, step: int, state: str, made_of: dict[str, list[int]]
+) -> None:
+    """A run of weights that were made of others', with the vocabulary of the ``first`` of those; ``made_of`` has their steps by folder."""
+    made = RunFolder(path)
+    path.mkdir(parents=True)
+    evaluation = replace(config.evaluation, weights=Weights.latest)
+    made.write_config(replace(config, name=path.name, output_dir=str(path.parent), evaluation=evaluation))
+    shutil.copytree(first.tokenizer_folder, made.tokenizer_folder)
+    shutil.copyfile(first.data_file, made.data_file)
+    made.checkpoints.save(step, model, torch.optim.SGD(model.parameters()), {}, keep_last=1, best=None)
+    made.update_status(state=state, step=step, made_of=made_of, data=first.status.get("data"))
+
+
 def load_initial(model: Seq2Seq, path: Path, tokenizers: Tokenizers) -> None:
     """Give a model the weights that another run is evaluated with.
 
@@ -273,10 +288,8 @@ def limits(config: Config) -> dict[str, Any]:
 def _agree(folder: RunFolder, new: Config) -> Config:
     """The new settings, if they may take over what the run has learnt with the old ones."""
     old, path = folder.config(), folder.path
-    if folder.status.get("state") == AVERAGED:
-        raise ConfigError(
-            f"{path} was made by nmt average and cannot be gone on with; `init_from={path}` begins a run with its weights"
-        )
+    if (state := folder.status.get("state")) in (AVERAGED, PRUNED):
+        raise ConfigError(f"{path} is {state} and cannot be gone on with; `init_from={path}` begins a run with its weights")
     if new.train.max_tokens == AUTO:
         new = replace(new, train=replace(new.train, max_tokens=old.train.max_tokens))
     if new.precision is Precision.auto:

@@ -171,6 +171,14 @@ def test_what_is_no_time(value):
             {"model": LuongConfig(attention=RecurrentAttentionConfig(score=Score.general, scope=RecurrentScope.final))},
             "`model.attention.scope=final` does not go with `model.encoder_direction=both`: its encoder reads in both",
         ),
+        (
+            {"model": TransformerConfig(pruned_heads={"decoder.cros.0": [1]})},
+            "`model.pruned_heads.decoder.cros.0` is no attention of the model; did you mean `decoder.cross.0`",
+        ),
+        (
+            {"model": TransformerConfig(pruned_heads={"encoder.self.2": [0, 4]})},
+            "`model.pruned_heads.encoder.self.2` cannot be .0, 4.: there is no head 4, only 0 to 3",
+        ),
         ({"model": BahdanauConfig(encoder_dim=15)}, "`model.encoder_dim` must be even"),
         (
             {"model": BahdanauConfig(encoder_dim=16, hidden_dim=8, attention=RecurrentAttentionConfig(score=Score.dot))},

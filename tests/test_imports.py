@@ -7,7 +7,20 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "nmt"
 
-BASE = {"errors", "config", "conversion", "rules", "files", "text", "tables", "layout", "operand", "hardware", "distributed"}
+BASE = {
+    "errors",
+    "config",
+    "conversion",
+    "refusals",
+    "rules",
+    "files",
+    "text",
+    "tables",
+    "layout",
+    "operand",
+    "hardware",
+    "distributed",
+}
 ALLOWED = {
     "errors": set(),
     "config": set(),

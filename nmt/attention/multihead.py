@@ -52,6 +52,9 @@ class MultiHeadAttention(Attention):
         self.learned_gain = nn.Parameter(torch.ones(num_heads)) if learn_gain else None
         self.distribution, self.scope, self.bias = distribution, scope, bias
         self.output = nn.Linear(model_dim, model_dim)
+        self.head_gates: Float[Tensor, "B 1 h 1"] | None = (
+            None  # factors of what heads give, while somebody measures how they matter
+        )
 
     @property
     def kv_dim(self) -> int:
@@ -85,6 +88,9 @@ class MultiHeadAttention(Attention):
                 context = self._context(query, key, value, query_layout, key_layout)
         if self.training and self.head_dropout:
             context = context * self._kept_heads(context, query_layout)
+        if self.head_gates is not None:
+            assert not query_layout.packed
+            context = context * self.head_gates
         output: Tensor = self.output(context.flatten(-2))
         return output
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import shutil
 from pathlib import Path
 
 import torch
@@ -12,7 +10,7 @@ from nmt.commands.options import AverageCommand
 from nmt.config import Weights
 from nmt.errors import ConfigError
 from nmt.models import build_model
-from nmt.run_folder import AVERAGED, RunFolder, load_initial, load_run
+from nmt.run_folder import AVERAGED, RunFolder, load_initial, load_run, write_made
 from nmt.training.checkpoint import average, distinct, load_weights
 
 
@@ -37,13 +35,6 @@ def main(command: AverageCommand) -> int:
         weights, steps = average(states), [max(first.checkpoints.steps())]
         made_of = {str(path): RunFolder(path).checkpoints.steps()[-1:] for path in paths}
     load_weights(model, weights)
-    made = RunFolder(output)
-    output.mkdir(parents=True)
-    evaluation = dataclasses.replace(config.evaluation, weights=Weights.latest)
-    made.write_config(dataclasses.replace(config, name=output.name, output_dir=str(output.parent), evaluation=evaluation))
-    shutil.copytree(first.tokenizer_folder, made.tokenizer_folder)
-    shutil.copyfile(first.data_file, made.data_file)
-    made.checkpoints.save(max(steps), model, torch.optim.SGD(model.parameters()), {}, keep_last=1, best=None)
-    made.update_status(state=AVERAGED, step=max(steps), made_of=made_of, data=first.status.get("data"))
+    write_made(output, first, config, model, step=max(steps), state=AVERAGED, made_of=made_of)
     print(f"the mean of {', '.join(f'{path}: steps {steps}' for path, steps in made_of.items())} is in {output}")
     return 0

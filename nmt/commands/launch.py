@@ -40,6 +40,7 @@ SCHEMAS: dict[str, type] = {
     "translate": options.TranslateCommand,
     "score": options.ScoreCommand,
     "align": options.AlignCommand,
+    "heads": options.HeadsCommand,
     "average": options.AverageCommand,
     "compare": options.CompareCommand,
     "list": options.ListCommand,

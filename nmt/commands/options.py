@@ -146,6 +146,22 @@ class AlignCommand(RunCommand):
 
 
 @dataclass(kw_only=True, slots=True)
+class HeadsCommand(RunCommand):
+    """``source`` and ``target`` name other pairs than the run's dev set; ``name`` is their folder under ``heads/``.
+
+    ``shares`` of all heads are left out, the least important first, to see what that costs. With ``prune``, such a share, a run without
+    them is written to the new folder ``output``.
+    """
+
+    name: str = "dev"
+    source: str | None = None
+    target: str | None = None
+    shares: list[float] = field(default_factory=lambda: [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])
+    prune: float | None = None
+    output: str | None = None
+
+
+@dataclass(kw_only=True, slots=True)
 class AverageCommand:
     """The mean of the newest ``last`` checkpoints of a ``run``, or of the weights that several ``runs`` are evaluated with, in the new
     folder ``output``."""

@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from nmt.attention.capture import Attention
 from nmt.attention.multihead import KeyValueCache, MultiHeadAttention, Past
+from nmt.attention.pruning import remove_heads
 from nmt.config import NormPlacement, TransformerConfig
 from nmt.dropout import dropout
 from nmt.layout import Layout
@@ -24,8 +25,8 @@ from nmt.models.layers import Embeddings, PositionVectors, build_positions, init
 class TransformerMemory(Memory):
     """Keys and values of every decoder layer's cross-attention, in ``layout``; once steps have asked for them, also as caches."""
 
-    keys: list[Float[Tensor, "... g d"]]
-    values: list[Float[Tensor, "... g d"]]
+    keys: list[Float[Tensor, "... _g d"]]  # layers may have lost heads
+    values: list[Float[Tensor, "... _g d"]]
     layout: Layout
     cached: list[KeyValueCache] | None = None
 
@@ -168,6 +169,8 @@ class Transformer(Seq2Seq):
         pre = config.norm is NormPlacement.pre
         self.encoder_norm = nn.LayerNorm(config.model_dim) if pre else nn.Identity()
         self.decoder_norm = nn.LayerNorm(config.model_dim) if pre else nn.Identity()
+        for name, heads in config.pruned_heads.items():
+            remove_heads(cast(MultiHeadAttention, self.attentions()[name]), heads)
         self.reset()
 
     def reset(self) -> None:

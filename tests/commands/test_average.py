@@ -49,7 +49,7 @@ def test_the_mean_of_checkpoints_and_of_runs_is_a_run(run_config, tmp_path, caps
         average.main(AverageCommand(run=str(folders[0]), output=str(output)))
     with pytest.raises(ConfigError, match="either `run`"):
         average.main(AverageCommand(run="x", runs=["y"], output=str(tmp_path / "none")))
-    with pytest.raises(ConfigError, match="was made by nmt average"):
+    with pytest.raises(ConfigError, match="is averaged and cannot be gone on with"):
         train.main(replace(config, name="mean", output_dir=str(tmp_path)))
 
 

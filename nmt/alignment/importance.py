@@ -1,0 +1,125 @@
+"""How much a model needs each head of its attention: Michel, Levy and Neubig 2019, section 5."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from nmt.attention.multihead import MultiHeadAttention
+from nmt.data.batching import pad_ids
+from nmt.data.plan import length_buckets
+from nmt.data.tokenizer import BOS, EOS, Tokenizers
+from nmt.files import write_bytes_atomic
+from nmt.layout import Layout
+from nmt.models.interface import Seq2Seq
+from nmt.refusals import unremovable
+
+Importance = dict[str, list[float]]
+"""Of each head, by the name of its attention."""
+
+
+def multihead_attentions(model: Seq2Seq) -> dict[str, MultiHeadAttention]:
+    """The attentions of a model that have heads to lose, by name."""
+    return {name: module for name, module in model.attentions().items() if isinstance(module, MultiHeadAttention)}
+
+
+def head_importance(
+    model: Seq2Seq,
+    tokenizers: Tokenizers,
+    sources: Sequence[str],
+    targets: Sequence[str],
+    device: torch.device,
+    *,
+    max_tokens: int = 4_096,
+) -> Importance:
+    """E |dL / dg| of each head, where g = 1 is a gate on what the head gives and L a pair's negative log-likelihood (eq. 2), in float32.
+
+    Scaled so that the squares of an attention's heads sum to 1, as the paper does after Molchanov et al. 2017. Pairs with a blank side
+    are left out; none of the parameters gets a gradient.
+    """
+    source_ids, target_ids = tokenizers.source.encode(sources), tokenizers.target.encode(targets)
+    filled = [i for i, pair in enumerate(zip(source_ids, target_ids, strict=True)) if all(pair)]
+    source_lengths = np.array([len(source_ids[i]) + 1 for i in filled])
+    target_lengths = np.array([len(target_ids[i]) + 1 for i in filled])
+    budget = max(max_tokens, int(source_lengths.max()), int(target_lengths.max()))
+    sums = {name: torch.zeros(module.num_heads) for name, module in multihead_attentions(model).items()}
+    for bucket in length_buckets(source_lengths, target_lengths, budget):
+        pairs = [filled[i] for i in bucket]
+        with head_gates(model, len(pairs), device) as gates:
+            loss = _nll(model, [source_ids[i] for i in pairs], [target_ids[i] for i in pairs], device)
+            gradients = torch.autograd.grad(loss, list(gates.values()))
+        for name, gradient in zip(gates, gradients, strict=True):
+            sums[name] += gradient.abs().sum((0, 1, 3)).cpu()
+    return {name: (total / total.norm()).tolist() for name, total in sums.items()}
+
+
+@contextmanager
+def head_gates(model: Seq2Seq, num_sentences: int, device: torch.device) -> Iterator[dict[str, Tensor]]:
+    """A gate of 1 on each head of each sentence of a padded batch, (B, 1, h, 1) by attention, while the block runs."""
+    attentions = multihead_attentions(model)
+    gates = {
+        name: torch.ones(num_sentences, 1, module.num_heads, 1, device=device, requires_grad=True)
+        for name, module in attentions.items()
+    }
+    try:
+        for name, module in attentions.items():
+            module.head_gates = gates[name]
+        yield gates
+    finally:
+        for module in attentions.values():
+            module.head_gates = None
+
+
+def _nll(model: Seq2Seq, sources: list[list[int]], targets: list[list[int]], device: torch.device) -> Tensor:
+    """The sum over all pairs; a pair's gates know of its own part alone."""
+    source_layout, target_layout = (Layout.of([len(row) + 1 for row in rows]) for rows in (sources, targets))
+    source = pad_ids([[*row, EOS] for row in sources], source_layout).to(device)
+    target_in = pad_ids([[BOS, *row] for row in targets], target_layout).to(device)
+    target_out = pad_ids([[*row, EOS] for row in targets], target_layout).to(device)
+    target_layout = target_layout.to(device)
+    hidden = model.decode(target_in, target_layout, model.encode(source, source_layout.to(device)))
+    return F.cross_entropy(model.output(target_layout.real(hidden)), target_layout.real(target_out), reduction="sum")
+
+
+def least_important(importance: Importance, share: float, num_kv_heads: Mapping[str, int]) -> dict[str, list[int]]:
+    """The heads to leave out so that so large a ``share`` of all is gone, from the least important on; those that cannot go stay."""
+    ranked = sorted((value, name, head) for name, values in importance.items() for head, value in enumerate(values))
+    wanted, removed = round(share * len(ranked)), dict[str, list[int]]()
+    for _, name, head in ranked:
+        if sum(map(len, removed.values())) >= wanted:
+            break
+        heads = sorted([*removed.get(name, []), head])
+        if unremovable(heads, len(importance[name]), num_kv_heads[name]) is None:
+            removed[name] = heads
+    return removed
+
+
+def save_importance(path: Path, importance: Importance) -> None:
+    """A heatmap as PNG: attentions below each other, heads beside each other, the darker the more a head matters among its own."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    width = max(map(len, importance.values()))
+    rows = np.array([[*values, *[np.nan] * (width - len(values))] for values in importance.values()])
+    figure = Figure(figsize=(1.8 + 0.42 * width, 0.7 + 0.34 * len(rows)), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.imshow(rows, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    axes.set_xticks(range(width), [str(head) for head in range(width)])
+    axes.set_yticks(range(len(rows)), list(importance))
+    axes.set_xlabel("head")
+    for (row, column), value in np.ndenumerate(rows):
+        if not np.isnan(value):
+            axes.text(
+                column, row, f"{value:.2f}", ha="center", va="center", fontsize=7, color="white" if value > 0.6 else "black"
+            )
+    png = io.BytesIO()
+    figure.savefig(png, format="png")
+    write_bytes_atomic(path, png.getvalue())
