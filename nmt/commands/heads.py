@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from nmt.alignment.importance import Importance, head_importance, least_important, multihead_attentions, save_importance
@@ -36,18 +36,22 @@ def main(command: HeadsCommand) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     save_importance(folder / "importance.png", importance)
     print(format_importance(importance))
-    costs = {share: _nll_without(run, text, _chosen(run.model, importance, share)) for share in (0.0, *command.shares)}
-    print("\n" + format_costs(costs))
+    costs: dict[int, float] = {}
+    for share in (0.0, *command.shares):
+        removed = _chosen(run.model, importance, share)
+        if (count := count_heads(removed)) not in costs:  # each attention keeps a head, so that large shares may be the same
+            costs[count] = _nll_without(run, text, removed)
+    print("\n" + format_costs(costs, count_heads(importance)))
     write_json_atomic(
         folder / "importance.json",
-        {"pairs": len(text), "importance": importance, "nll_without": {f"{share:g}": nll for share, nll in costs.items()}},
+        {"pairs": len(text), "importance": importance, "nll_without": costs},
     )
     print(f"\nimportance.png and importance.json are in {folder}")
     if command.output is not None:
         assert command.prune is not None
         removed = _chosen(run.model, importance, command.prune)
         write_pruned(run, Path(command.run), Path(command.output), removed)
-        print(f"a run without {sum(map(len, removed.values()))} heads is in {command.output}")
+        print(f"a run without {count_heads(removed)} heads is in {command.output}")
     return 0
 
 
@@ -117,6 +121,10 @@ def in_full(gone: list[int], heads: list[int], num_heads: int) -> list[int]:
     return [left[head] for head in heads]
 
 
+def count_heads(by_attention: Mapping[str, Sequence[object]]) -> int:
+    return sum(map(len, by_attention.values()))
+
+
 def format_importance(importance: Importance) -> str:
     """A line an attention, a column a head."""
     width = max(map(len, importance.values()))
@@ -124,7 +132,8 @@ def format_importance(importance: Importance) -> str:
     return format_table(["attention", *(f"head {head}" for head in range(width))], rows)
 
 
-def format_costs(costs: Mapping[float, float]) -> str:
+def format_costs(costs: Mapping[int, float], num_heads: int) -> str:
+    """By how many of all heads are left out."""
     return format_table(
-        ["heads left out", "nats a piece"], [[f"{100 * share:.0f} %", f"{nll:.3f}"] for share, nll in costs.items()]
+        ["heads left out", "nats a piece"], [[f"{count} of {num_heads}", f"{nll:.3f}"] for count, nll in costs.items()]
     )

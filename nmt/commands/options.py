@@ -149,8 +149,8 @@ class AlignCommand(RunCommand):
 class HeadsCommand(RunCommand):
     """``source`` and ``target`` name other pairs than the run's dev set; ``name`` is their folder under ``heads/``.
 
-    ``shares`` of all heads are left out, the least important first, to see what that costs. With ``prune``, such a share, a run without
-    them is written to the new folder ``output``.
+    ``shares`` of all heads are left out, the least important first, to see what that costs; each attention keeps one. With ``prune``, such
+    a share, a run without them is written to the new folder ``output``.
     """
 
     name: str = "dev"
