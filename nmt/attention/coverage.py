@@ -16,7 +16,7 @@ from nmt.cells import gru_cell
 
 
 class LinguisticCoverage(nn.Module):
-    """C_ij = C_{i-1,j} + a_ij / F_j: how much of a position's fertility F_j = N sigmoid(u . h_j) is used up (eq. 9 and 10); d = 1.
+    """C_ij = C_{i-1,j} + a_ij / F_j: how much of a position's fertility F_j = N sigmoid(u . h_j) is used up (section 3.1.1); d = 1.
 
     N, the most target words that a source word is expected to have, is ``max_fertility``.
     """
@@ -44,7 +44,10 @@ class LinguisticCoverage(nn.Module):
 
 
 class NeuralCoverage(nn.Module):
-    """C_ij = GRU(C_{i-1,j}; a_ij, h_j, s_{i-1}): a recurrent network for each position, all with the same weights (eq. 7); d = ``dim``."""
+    """C_ij = GRU(C_{i-1,j}; a_ij, h_j, s_{i-1}): a recurrent network for each position, all with the same weights (section 3.1.2).
+
+    d is ``dim``.
+    """
 
     def __init__(self, query_dim: int, value_dim: int, attention_dim: int, dim: int) -> None:
         super().__init__()

@@ -34,13 +34,13 @@ def source_of(attention, values, mask):
 
 
 def linguistic(attention, before, weight, value, query):
-    """Equations 9 and 10, of one position."""
+    """Section 3.1.1, of one position."""
     fertility = 1.5 / (1 + math.exp(-float(attention.coverage.fertility.weight[0] @ value)))
     return before + weight / fertility
 
 
 def neural(attention, before, weight, value, query):
-    """Equation 7, of one position: torch's GRU cell over [a; h; s]."""
+    """Section 3.1.2, of one position: torch's GRU cell over [a; h; s]."""
     coverage = attention.coverage
     cell = torch.nn.GRUCell(1 + H + D, DIM, bias=False).double()
     cell.weight_ih.data = torch.cat([coverage.weight.weight, coverage.value.weight, coverage.query.weight], dim=1).data

@@ -1,0 +1,299 @@
+"""Writes ``docs/attention.md``: what each mechanism of attention is, what it costs and gives, and where its equation and its test stand.
+
+    python scripts/write_attention.py [--check]
+
+Figures and heatmaps are those that ``scripts/train_attention.py`` collected. With ``--check`` nothing is written, and the exit status is 1
+where the page is not what it should be. A class or a test of the map that does not exist is refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import importlib
+import json
+import statistics
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from train_attention import FAMILIES, PICTURES, RESULTS, ROOT, folder_name
+
+PAGE = ROOT / "docs" / "attention.md"
+
+
+@dataclass(frozen=True)
+class Concept:
+    """A paper's concept, where it is in the paper, the class that is it, and the test that proves it."""
+
+    paper: str
+    name: str
+    place: str
+    code: str
+    test: str
+
+
+BAHDANAU, LUONG, VASWANI = "Bahdanau et al. 2015", "Luong et al. 2015", "Vaswani et al. 2017"
+CONCEPTS = [
+    Concept(
+        BAHDANAU,
+        "alignment model",
+        "A.1.2",
+        "attention.scores.AdditiveScore",
+        "attention/test_scores.py::test_a_score_is_its_equation",
+    ),
+    Concept(
+        BAHDANAU, "RNNsearch", "A.1, A.2", "models.bahdanau.Bahdanau", "models/test_bahdanau.py::test_the_equations_of_the_paper"
+    ),
+    Concept(LUONG, "dot", "3.1", "attention.scores.DotScore", "attention/test_scores.py::test_a_score_is_its_equation"),
+    Concept(LUONG, "general", "3.1", "attention.scores.GeneralScore", "attention/test_scores.py::test_a_score_is_its_equation"),
+    Concept(LUONG, "concat", "3.1", "attention.scores.AdditiveScore", "attention/test_scores.py::test_a_score_is_its_equation"),
+    Concept(
+        LUONG,
+        "location",
+        "eq. 8",
+        "attention.scores.LocationScore",
+        "attention/test_scores.py::test_location_scores_positions_whatever_stands_there",
+    ),
+    Concept(LUONG, "local-m", "3.2", "attention.scopes.LocalMonotonic", "attention/test_scopes.py::test_a_scope_is_its_equation"),
+    Concept(
+        LUONG,
+        "local-p",
+        "eq. 9, 10",
+        "attention.scopes.LocalPredictive",
+        "attention/test_scopes.py::test_a_scope_is_its_equation",
+    ),
+    Concept(LUONG, "input feeding", "3.3", "models.luong.Luong", "models/test_luong.py::test_the_equations_of_the_paper"),
+    Concept(
+        "Tu et al. 2016",
+        "linguistic coverage",
+        "3.1.1",
+        "attention.coverage.LinguisticCoverage",
+        "attention/test_coverage.py::test_a_coverage_is_its_equation",
+    ),
+    Concept(
+        "Tu et al. 2016",
+        "neural coverage",
+        "3.1.2",
+        "attention.coverage.NeuralCoverage",
+        "attention/test_coverage.py::test_a_coverage_is_its_equation",
+    ),
+    Concept(
+        "Sennrich et al. 2017",
+        "conditional GRU",
+        "2, A",
+        "models.conditional_gru.ConditionalGru",
+        "models/test_conditional_gru.py::test_the_equations_of_the_paper",
+    ),
+    Concept("Wu et al. 2016", "GNMT", "3", "models.gnmt.Gnmt", "models/test_gnmt.py::test_the_equations"),
+    Concept(
+        "TensorFlow NMT tutorial",
+        "normed Bahdanau",
+        "",
+        "attention.scores.NormedAdditiveScore",
+        "attention/test_scores.py::test_a_score_is_its_equation",
+    ),
+    Concept(
+        VASWANI,
+        "scaled dot-product attention",
+        "eq. 1",
+        "attention.plain.attention_weights",
+        "attention/test_multihead.py::test_self_attention_is_that_of_torch",
+    ),
+    Concept(
+        VASWANI,
+        "multi-head attention",
+        "3.2.2",
+        "attention.multihead.MultiHeadAttention",
+        "attention/test_multihead.py::test_cross_attention_is_that_of_torch",
+    ),
+    Concept(
+        VASWANI,
+        "Transformer",
+        "3",
+        "models.transformer.Transformer",
+        "models/test_marian.py::test_logits_attention_and_gradients_are_those_of_marian",
+    ),
+    Concept(
+        "Shazeer 2019, Ainslie et al. 2023",
+        "multi-query and grouped-query attention",
+        "2, 2.2",
+        "attention.multihead.MultiHeadAttention",
+        "attention/test_multihead.py::test_shared_keys_and_values_are_copies_of_them",
+    ),
+    Concept(
+        "Zhou et al. 2020",
+        "head dropout",
+        "3.1",
+        "attention.multihead.MultiHeadAttention",
+        "attention/test_multihead.py::test_heads_are_left_out_sentence_by_sentence",
+    ),
+    Concept(
+        "Michel et al. 2019",
+        "importance of heads",
+        "eq. 2",
+        "alignment.importance.head_importance",
+        "alignment/test_importance.py::test_importance_is_its_definition",
+    ),
+    Concept(
+        "Michel et al. 2019",
+        "pruning of heads",
+        "4, 5",
+        "attention.pruning.remove_heads",
+        "attention/test_pruning.py::test_what_is_left_computes_what_it_did",
+    ),
+    Concept(
+        "Gehring et al. 2017",
+        "learned positions",
+        "3.1",
+        "models.layers.LearnedPositions",
+        "models/test_transformer.py::test_learned_positions_begin_as_sinusoidal_ones_and_end_with_the_last",
+    ),
+    Concept(
+        "Su et al. 2021",
+        "rotary positions",
+        "eq. 34",
+        "attention.positions.rotate",
+        "attention/test_positions.py::test_rotation_is_a_product_of_complex_numbers",
+    ),
+    Concept(
+        "Press et al. 2022", "ALiBi", "3", "attention.positions.LinearBias", "attention/test_positions.py::test_slopes_of_alibi"
+    ),
+    Concept(
+        "Raffel et al. 2020", "T5's buckets", "2.1", "attention.positions.BucketBias", "attention/test_positions.py::test_buckets"
+    ),
+    Concept(
+        "Child et al. 2019",
+        "strided attention",
+        "4.2",
+        "attention.scopes.Strided",
+        "attention/test_blocks.py::test_what_strides_allow",
+    ),
+    Concept(
+        "Beltagy et al. 2020",
+        "window and global tokens",
+        "3.1",
+        "attention.scopes.Window",
+        "attention/test_blocks.py::test_what_a_window_allows",
+    ),
+    Concept(
+        "Xiao et al. 2024", "sink tokens", "3.2", "attention.scopes.Window", "attention/test_blocks.py::test_what_a_window_allows"
+    ),
+    Concept(
+        "Katharopoulos et al. 2020",
+        "linear attention",
+        "eq. 4, 9",
+        "attention.linear.LinearSelfAttention",
+        "attention/test_linear.py::test_it_is_its_equation",
+    ),
+    Concept(
+        "Martins and Astudillo 2016",
+        "sparsemax",
+        "algorithm 1",
+        "attention.distributions.Entmax",
+        "attention/test_distributions.py::test_sparse_distributions_are_those_of_another_library",
+    ),
+    Concept(
+        "Peters et al. 2019",
+        "entmax",
+        "eq. 8",
+        "attention.distributions.Entmax",
+        "attention/test_distributions.py::test_sparse_distributions_are_those_of_another_library",
+    ),
+    Concept(
+        "Correia et al. 2019",
+        "learned alpha",
+        "3",
+        "attention.distributions.Entmax",
+        "attention/test_distributions.py::test_sparse_distributions_are_those_of_another_library",
+    ),
+    Concept(
+        "Miller 2023",
+        "softmax off by one",
+        "",
+        "attention.distributions.SinkSoftmax",
+        "attention/test_distributions.py::test_a_distribution_is_its_equation_where_the_mask_allows_and_zero_elsewhere",
+    ),
+]
+"""In the order in which a reader meets them: recurrent models, the Transformer, positions, scopes, distributions."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true")
+    if missing := [concept.name for concept in CONCEPTS if not (code_exists(concept.code) and test_exists(concept.test))]:
+        print(f"no such class or test: {', '.join(missing)}", file=sys.stderr)
+        return 1
+    page = render(json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else None)
+    if not parser.parse_args().check:
+        PAGE.write_text(page, encoding="utf-8")
+        return 0
+    if PAGE.exists() and PAGE.read_text(encoding="utf-8") == page:
+        return 0
+    print(f"{PAGE.relative_to(ROOT)} is not what it should be; python scripts/write_attention.py writes it", file=sys.stderr)
+    return 1
+
+
+def code_exists(name: str) -> bool:
+    module, _, member = f"nmt.{name}".rpartition(".")
+    return hasattr(importlib.import_module(module), member)
+
+
+def test_exists(name: str) -> bool:
+    path, _, function = name.partition("::")
+    tree = ast.parse((ROOT / "tests" / path).read_text(encoding="utf-8"))
+    return any(isinstance(node, ast.FunctionDef) and node.name == function for node in tree.body)
+
+
+def render(results: dict[str, Any] | None) -> str:
+    """The page; without its tables where nothing was trained yet."""
+    lines = [
+        "# Attention",
+        "",
+        "Made by `python scripts/write_attention.py`. All mechanisms are put together by settings: `model.attention.*` of",
+        "recurrent models, `model.encoder_self.*`, `model.decoder_self.*` and `model.decoder_cross.*` of the Transformer. What does not go",
+        "together is refused, with the reason (`nmt/refusals.py`).",
+        "",
+    ]
+    for family in FAMILIES if results else ():
+        assert results is not None
+        lines += [f"## {family}", "", *table_of(family, results), ""]
+    lines += [
+        "## From papers to code",
+        "",
+        "| paper | concept | where | code, in `nmt/` | test, in `tests/` |",
+        "| --- | --- | --- | --- | --- |",
+        *(f"| {c.paper} | {c.name} | {c.place} | `{c.code}` | `{c.test}` |" for c in CONCEPTS),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def table_of(family: str, results: dict[str, Any]) -> list[str]:
+    """A line a variant; of the first the mean over seeds with their spread, of others the difference where it is beyond twice that."""
+    _, variants = FAMILIES[family]
+    lines = [
+        "| mechanism | settings | parameters | training | decoding | BLEU | AER | heatmap |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for variant in variants:
+        result = results[f"{family}/{variant.name}"]
+        picture = f"{PICTURES.name}/{folder_name(family, variant, 1)[:-2]}.png"
+        bleu, aer = (spread(result[name], digits) for name, digits in (("bleu", 2), ("aer", 3)))
+        words = f"`{variant.words}`" if variant.words else ""
+        speeds = f"{result['speed']['training']:.2f} x | {result['speed']['decoding']:.2f} x"
+        lines.append(
+            f"| {variant.name} | {words} | {result['parameters']:,} | {speeds} | {bleu} | {aer} | [picture]({picture}) |"
+        )
+    return lines
+
+
+def spread(values: list[float], digits: int) -> str:
+    mean = f"{statistics.mean(values):.{digits}f}"
+    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.{digits}f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
