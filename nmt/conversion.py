@@ -99,9 +99,6 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
                 if value in names:
                     return option[value]
                 raise ConfigError(f"`{key}` must be one of {', '.join(names)}, but is {value!r}{suggestion(value, names)}")
-        elif typing.get_origin(option) is list:
-            if isinstance(value, list):
-                return [_convert(typing.get_args(option)[0], item, f"{key}[{i}]") for i, item in enumerate(value)]
         elif option is float and isinstance(value, int | float) and not isinstance(value, bool):
             return float(value)
         elif isinstance(value, option) and (option is bool or not isinstance(value, bool)):

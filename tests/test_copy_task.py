@@ -14,9 +14,18 @@ from nmt.config import (
     AnnealingConfig,
     BahdanauConfig,
     ConditionalGruConfig,
+    Coverage,
+    Direction,
+    Distribution,
     GnmtConfig,
     LuongConfig,
+    Position,
+    RecurrentAttentionConfig,
+    RecurrentScope,
     ScheduleKind,
+    Score,
+    SelfAttentionConfig,
+    SelfScope,
     StackConfig,
     TokenizerConfig,
     TrainConfig,
@@ -73,22 +82,75 @@ def many_lines(tmp_path_factory):
 @pytest.mark.parametrize("task", ["copy", pytest.param("reverse", marks=pytest.mark.long)])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_tasks_are_learned(run_config, many_lines, name, task, seed):
-    config = run_config(MODELS[name], seed=seed)
+    updates = UPDATES[task] * (DEEP if name == "gnmt" else 1)
+    assert learned(run_config(MODELS[name], seed=seed), many_lines, task, updates) >= 98
+
+
+def learned(config, folder, task, updates):
+    """How many of 100 lines that it was not trained on are right."""
     config = replace(
         config,
-        data=replace(config.data, source=str(many_lines / "x.source"), target=str(many_lines / f"x.{task}"), dev_size=100),
+        data=replace(config.data, source=str(folder / "x.source"), target=str(folder / f"x.{task}"), dev_size=100),
         tokenizer=TokenizerConfig(vocab_size=16),
         optim=AdamConfig(learning_rate=5e-3),
         schedule=AnnealingConfig(kind=ScheduleKind.linear, warmup_steps=40),
-        train=TrainConfig(
-            max_steps=UPDATES[task] * (DEEP if name == "gnmt" else 1), max_tokens=512, validate_every=3000, log_every=100
-        ),
+        train=TrainConfig(max_steps=updates, max_tokens=512, validate_every=3000, log_every=100),
     )
     assert train.main(config) == 0
     finished = load_finished(RunCommand(run=str(Path(config.output_dir) / config.name)))
     dev = prepare(config.data, config.tokenizer, config.seed).split("dev")
     found = finished.translator(config.search, config.seed).translate(dev.source_lines)
-    assert sum(a.text == b for a, b in zip(found, dev.target_lines, strict=True)) >= 98
+    return sum(a.text == b for a, b in zip(found, dev.target_lines, strict=True))
+
+
+def members():
+    """Every member of every axis of attention, in its default company; scores of one width are Luong's and the Transformer's."""
+    bahdanau, luong, transformer = (MODELS[name] for name in ("bahdanau", "luong", "transformer"))
+    for score in Score:
+        yield (
+            f"luong-{score.name}",
+            replace(luong, attention=RecurrentAttentionConfig(score=score, attention_dim=48, max_length=20)),
+        )
+    for distribution in Distribution:
+        yield f"bahdanau-{distribution.name}", replace(bahdanau, attention=RecurrentAttentionConfig(distribution=distribution))
+        both = replace(transformer.decoder_self, distribution=distribution)
+        cross = replace(transformer.decoder_cross, distribution=distribution)
+        yield f"transformer-{distribution.name}", replace(transformer, encoder_self=both, decoder_self=both, decoder_cross=cross)
+    for scope in (RecurrentScope.local_m, RecurrentScope.local_p):
+        yield (
+            f"luong-{scope.name}",
+            replace(luong, attention=RecurrentAttentionConfig(score=Score.general, scope=scope, window=3)),
+        )
+    for coverage in (Coverage.linguistic, Coverage.neural):
+        yield f"bahdanau-{coverage.name}", replace(bahdanau, attention=RecurrentAttentionConfig(coverage=coverage))
+    for direction in (Direction.forward, Direction.backward):
+        yield f"luong-{direction.name}", replace(luong, encoder_direction=direction)
+    yield "luong-plain", replace(luong, input_feeding=False)
+    for position in Position:
+        yield f"transformer-{position.name}", replace(transformer, position=position)
+    for name, settings in {
+        "window": {"scope": SelfScope.window, "window": 2},
+        "sinks": {"scope": SelfScope.window, "window": 2, "num_sinks": 2},
+        "global": {"scope": SelfScope.window, "window": 2, "num_global": 2},
+        "strided": {"scope": SelfScope.strided, "window": 2},
+        "linear": {"linear": True},
+        "dot": {"score": Score.dot},
+        "learned scale": {"score": Score.learned_scaled_dot},
+        "one key": {"num_kv_heads": 1},
+        "two keys": {"num_kv_heads": 2},
+        "head dropout": {"head_dropout": 0.1},
+    }.items():
+        attention = SelfAttentionConfig(**settings)
+        yield f"transformer-{name}", replace(transformer, encoder_self=attention, decoder_self=attention)
+
+
+MEMBERS = dict(members())
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", MEMBERS)
+def test_every_member_of_attention_learns_to_copy(run_config, many_lines, name):
+    assert learned(run_config(MEMBERS[name]), many_lines, "copy", UPDATES["copy"]) >= 98
 
 
 def test_weights_of_a_run_come_back(run_config, family_config):
