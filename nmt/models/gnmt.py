@@ -49,9 +49,8 @@ class GnmtEncoder(RecurrentEncoder):
     ) -> tuple[Float[Tensor, "B S H"], tuple[Float[Tensor, "B H"], ...]]:
         states, _ = super().forward(embedded, layout)
         for index, layer in enumerate(self.stack):
-            below = dropout(states, self.layer_dropout, self.training)
-            states, _ = read_lstm(cast(nn.LSTM, layer), below)
-            states = states + below if index else states
+            above, _ = read_lstm(cast(nn.LSTM, layer), dropout(states, self.layer_dropout, self.training))
+            states = states + above if index else above
         return states.masked_fill(~layout.mask[..., None], 0.0), ()
 
 
