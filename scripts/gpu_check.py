@@ -25,10 +25,10 @@ import torch
 from bench_train import measure
 
 from nmt.attention import kernels
-from nmt.attention.distributions import Entmax
+from nmt.attention.distributions import Entmax, SinkSoftmax
 from nmt.attention.plain import Form, attention_mask, attention_weights, plain_context, position_bias
 from nmt.attention.positions import LinearBias
-from nmt.attention.scopes import CAUSAL, Strided, Window
+from nmt.attention.scopes import CAUSAL, FULL, Strided, Window
 from nmt.config import (
     VARIANTS,
     BahdanauConfig,
@@ -134,6 +134,8 @@ FORMS = {
     "strided": Form(Strided(False, 4)),
     "alibi": Form(CAUSAL, bias=LinearBias(4)),
     "sparsemax": Form(CAUSAL, Entmax(4, alpha=2.0)),
+    "sink": Form(CAUSAL, SinkSoftmax(4, learned=True)),
+    "off by one": Form(FULL, SinkSoftmax(4, learned=False)),
 }
 
 

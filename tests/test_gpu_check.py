@@ -12,5 +12,5 @@ SCRIPT = Path(__file__).parent.parent / "scripts" / "gpu_check.py"
 def test_its_steps_work_where_the_cpu_stands_in_for_the_gpu():
     result = subprocess.run([sys.executable, SCRIPT, "--device", "cpu"], capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert result.stdout.count("ok  ") == 65
+    assert result.stdout.count("ok  ") == 73
     assert '"model": "luong"' in result.stdout

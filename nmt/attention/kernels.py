@@ -7,6 +7,7 @@ multiple of g, and each of them is read by h / g heads side by side (Ainslie et 
 from __future__ import annotations
 
 from enum import Enum
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -14,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nmt.attention.blocks import attend_in_blocks, num_columns
-from nmt.attention.distributions import Softmax
+from nmt.attention.distributions import SinkSoftmax, Softmax
 from nmt.attention.plain import Form, attention_mask, attention_weights, expand_heads, plain_context, position_bias
 from nmt.attention.scopes import CAUSAL, Scope, Strided, Window
 from nmt.layout import Layout
@@ -40,10 +41,11 @@ def choose_kernel(
     and no bias, and takes heads of a multiple of 8 up to 256 wide.
     """
     scope = form.scope
-    for_fused = device_type == "cuda" and isinstance(form.distribution, Softmax)
+    for_fused = device_type == "cuda" and isinstance(form.distribution, Softmax | SinkSoftmax)
     half = dtype in (torch.float16, torch.bfloat16) and head_dim % 8 == 0 and head_dim <= 256
     one_band = not isinstance(scope, Strided) and not (isinstance(scope, Window) and scope.num_first)
-    if for_fused and packed and half and one_band and form.bias is None and dropout_prob == 0:
+    softmax = isinstance(form.distribution, Softmax)
+    if for_fused and softmax and packed and half and one_band and form.bias is None and dropout_prob == 0:
         return Kernel.varlen
     if isinstance(scope, Window | Strided) and length > num_columns(scope, length):
         return Kernel.blocks
@@ -102,14 +104,45 @@ def _attend_fused(
     form: Form,
     dropout_prob: float,
 ) -> Float[Tensor, "B h T d"]:
-    shared = keys.shape[1] != queries.shape[1]
+    options: dict[str, Any] = {"dropout_p": dropout_prob, "scale": queries.shape[-1] ** -0.5}
+    has_sink = isinstance(form.distribution, SinkSoftmax)
     if form.scope == CAUSAL and form.bias is None:  # padding is behind all that a real query sees: no mask, which would be T x T
-        return F.scaled_dot_product_attention(queries, keys, values, dropout_p=dropout_prob, is_causal=True, enable_gqa=shared)
-    mask: Tensor = attention_mask(query_layout, key_layout, form.scope)
-    bias = position_bias(form.bias, query_layout.max_length, queries.device)
-    if bias is not None:
-        mask = bias.to(queries.dtype).masked_fill(~mask, -torch.inf)
-    return F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, dropout_p=dropout_prob, enable_gqa=shared)
+        options["is_causal"] = True
+    else:
+        mask: Tensor = attention_mask(query_layout, key_layout, form.scope)
+        bias = position_bias(form.bias, query_layout.max_length, queries.device)
+        if bias is not None:
+            mask = bias.to(queries.dtype).masked_fill(~mask, -torch.inf)
+        if has_sink:
+            rows = 1 if mask.shape[-2] > 1 else 0
+            mask = F.pad(mask, (1, 0, rows, 0), value=True if mask.dtype is torch.bool else 0.0)
+        options["attn_mask"] = mask
+    if not has_sink:
+        shared = keys.shape[1] != queries.shape[1]
+        return F.scaled_dot_product_attention(queries, keys, values, enable_gqa=shared, **options)
+    assert isinstance(form.distribution, SinkSoftmax)
+    with_sink = _with_sink(queries, keys, values, form.distribution)
+    return F.scaled_dot_product_attention(*with_sink, **options)[:, :, 1:, : queries.shape[-1]]
+
+
+def _with_sink(
+    queries: Float[Tensor, "B h T d"], keys: Float[Tensor, "B g S d"], values: Float[Tensor, "B g S d"], sink: SinkSoftmax
+) -> tuple[Float[Tensor, "B h T2 d2"], Float[Tensor, "B h S2 d2"], Float[Tensor, "B h S2 d2"]]:
+    """The sink as a key before the first, without a value, so that the kernel of a softmax serves, which builds no T x S weights.
+
+    Queries get a dimension of 1, in which the sink's key alone is not zero but has its logit; seven more keep the width a multiple
+    of 8. A query before the first keeps the triangle of a causal one.
+    """
+    num_heads, head_dim = queries.shape[1], queries.shape[-1]
+    extra = (0, 8, 1, 0)  # dimensions behind, a position before
+    widened = F.pad(queries, extra)
+    one = torch.zeros(head_dim + 8, device=queries.device, dtype=queries.dtype)
+    one[head_dim] = 1
+    keys, values = (F.pad(rows.repeat_interleave(num_heads // rows.shape[1], dim=1), extra) for rows in (keys, values))
+    if sink.logit is None:
+        return widened + one, keys, values
+    logits = (sink.logit * head_dim**0.5).to(keys.dtype)[:, None, None] * one  # (h, 1, d2)
+    return widened + one, keys + F.pad(logits, (0, 0, 0, keys.shape[2] - 1)), values
 
 
 def _attend_varlen(

@@ -124,7 +124,8 @@ def test_the_choice_of_a_kernel(device, dtype, head_dim, packed, dropout_prob, k
         (Form(Window(True, 8, num_sinks=4)), 99, Kernel.blocks, Kernel.blocks, Kernel.blocks),
         (Form(Strided(True, 8)), 99, Kernel.blocks, Kernel.blocks, Kernel.blocks),
         (Form(CAUSAL, bias=LinearBias(2)), 99, Kernel.plain, Kernel.fused, Kernel.fused),
-        (Form(CAUSAL, SinkSoftmax(2, learned=True)), 99, Kernel.plain, Kernel.plain, Kernel.plain),
+        (Form(CAUSAL, SinkSoftmax(2, learned=True)), 99, Kernel.plain, Kernel.fused, Kernel.fused),
+        (Form(CAUSAL, Entmax(2, alpha=2.0)), 99, Kernel.plain, Kernel.plain, Kernel.plain),
         (Form(Window(True, 8), Entmax(2, alpha=1.5)), 99, Kernel.blocks, Kernel.blocks, Kernel.blocks),
     ],
 )
@@ -133,6 +134,32 @@ def test_the_choice_by_form(form, length, on_cpu, on_cuda, on_cuda_with_dropout)
         return choose_kernel(device, torch.bfloat16, 64, form, length=length, packed=True, dropout_prob=dropout_prob)
 
     assert (choose("cpu"), choose("cuda"), choose("cuda", 0.1)) == (on_cpu, on_cuda, on_cuda_with_dropout)
+
+
+@pytest.mark.parametrize("learned", [False, True])
+@pytest.mark.parametrize("shared", [1, 2, 4])
+@pytest.mark.parametrize("scope", [FULL, CAUSAL, Window(True, 3), Window(False, 2)], ids=str)
+@pytest.mark.parametrize("biased", [False, True])
+def test_a_sink_in_the_fused_kernel_is_the_distribution(monkeypatch, learned, shared, scope, biased):
+    """Contexts, and gradients of queries, keys, values and the sinks, against plain products with a sink beside them."""
+    heads, layout = 4, Layout.of(QUERY_LENGTHS)
+    sink = SinkSoftmax(heads, learned=learned).double()
+    if learned:
+        torch.nn.init.normal_(sink.logit)
+    form, found = Form(scope, sink, LinearBias(heads).double() if biased else None), []
+    weight = torch.randn(3, 7, heads, HEAD_DIM, dtype=torch.float64)
+    for kernel in (Kernel.fused, Kernel.plain):
+        monkeypatch.setattr(kernels, "choose_kernel", lambda *_, kernel=kernel, **__: kernel)
+        torch.manual_seed(1)
+        inputs = [
+            torch.randn(3, 7, count, HEAD_DIM, dtype=torch.float64, requires_grad=True) for count in (heads, shared, shared)
+        ]
+        context = attend(*inputs, layout, layout, form)
+        real = layout.real(context)
+        parameters = [*inputs, *sink.parameters()]
+        found.append([real, *torch.autograd.grad((real * layout.real(weight)).sum(), parameters)])
+    for fused, plain in zip(*found, strict=True):
+        torch.testing.assert_close(fused, plain)
 
 
 def test_rows_in_two_layouts_are_not_packed(monkeypatch):
