@@ -234,6 +234,15 @@ class LinkMethod(Enum):
     mutual = "mutual"
 
 
+class Symmetrization(Enum):
+    """How links of two directions become one alignment: see :mod:`nmt.alignment.symmetrization`."""
+
+    intersection = "intersection"
+    union = "union"
+    grow_diag = "grow_diag"
+    grow_diag_final_and = "grow_diag_final_and"
+
+
 class LongLines(Enum):
     """What is done to a source line of more than ``max_source_length`` pieces: see :mod:`nmt.decoding.long_lines`."""
 

@@ -16,8 +16,9 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from nmt.alignment.links import AlignmentScores, alignment_scores, read_links, word_weights
+from nmt.alignment.symmetrization import symmetrize
 from nmt.attention.capture import capture
-from nmt.config import AlignmentConfig, Precision
+from nmt.config import AlignmentConfig, Precision, Symmetrization
 from nmt.data.batching import pad_ids
 from nmt.data.links import Link, Links, check_links, format_links
 from nmt.data.normalization import WORD_START, Normalizer
@@ -91,6 +92,21 @@ def align(
             of_words = word_weights(pieces, tokenizers.source.word_index(source), tokenizers.target.word_index(target))
             alignments[i] = replace(alignments[i], weights=of_words, links=read_links(of_words, config.method))
     return alignments
+
+
+def symmetrized(forward: Sequence[Alignment], backward: Sequence[Alignment], method: Symmetrization) -> list[Alignment]:
+    """Alignments whose links are those of both directions, joined; weights are those of ``forward``.
+
+    Raises:
+        ConfigError: the two do not see the same words.
+    """
+    joined = []
+    for number, (there, back) in enumerate(zip(forward, backward, strict=True), start=1):
+        if (there.source_words, there.target_words) != (back.target_words, back.source_words):
+            raise ConfigError(f"the two runs normalise text differently: of pair {number} they see other words")
+        links = symmetrize(there.links, frozenset((s, t) for t, s in back.links), method)
+        joined.append(replace(there, links=links))
+    return joined
 
 
 def translation_links(

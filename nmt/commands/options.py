@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from nmt.config import Device, LinkMethod, LongLines, MetricName, Precision, Weights
+from nmt.config import Device, LinkMethod, LongLines, MetricName, Precision, Symmetrization, Weights
 
 
 class TranslationFormat(Enum):
@@ -133,7 +133,8 @@ class ScoreCommand(RunCommand):
 @dataclass(kw_only=True, slots=True)
 class AlignCommand(RunCommand):
     """``source``, ``target`` and gold ``links`` name other pairs than the run's test set; ``name`` is their folder under
-    ``alignment/``. ``layer``, ``head``, ``method`` and ``num_heatmaps`` stand in for the run's own settings."""
+    ``alignment/``. ``layer``, ``head``, ``method`` and ``num_heatmaps`` stand in for the run's own settings. ``reverse`` is the folder of a
+    run of the other direction, whose links are joined to this one's by ``symmetrization``."""
 
     name: str = "test"
     source: str | None = None
@@ -143,6 +144,8 @@ class AlignCommand(RunCommand):
     head: int | None = None
     method: LinkMethod | None = None
     num_heatmaps: int | None = None
+    reverse: str | None = None
+    symmetrization: Symmetrization = Symmetrization.grow_diag_final_and
 
 
 @dataclass(kw_only=True, slots=True)
