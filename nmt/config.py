@@ -232,6 +232,7 @@ class LinkMethod(Enum):
 
     argmax = "argmax"
     mutual = "mutual"
+    threshold = "threshold"
 
 
 class Symmetrization(Enum):
@@ -750,11 +751,14 @@ class EvaluationConfig:
 @dataclass(kw_only=True, slots=True)
 class AlignmentConfig:
     """Which attention is read, decoder layer (negative counts from the top) and head (null: their mean), and how links are read
-    from it."""
+    from it; ``threshold`` is the least weight of a link where that is the method. With ``shift`` a target word's row is the attention
+    while it is the decoder's input, not while it is predicted (Shift-Att, Chen et al. 2020)."""
 
     layer: int = -1
     head: int | None = None
+    shift: bool = False
     method: LinkMethod = LinkMethod.mutual
+    threshold: float = 0.3
     num_heatmaps: int = 10
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nmt.config import (
+    AlignmentConfig,
     BahdanauConfig,
     Config,
     ModelConfig,
@@ -66,6 +67,7 @@ def validate(config: Config) -> None:
     )
     if not 0 <= config.loss.label_smoothing < 1:
         raise ConfigError(f"`loss.label_smoothing` must be at least 0 and below 1, but is {config.loss.label_smoothing}")
+    validate_alignment(config.alignment)
     _validate_train(config.train)
     _validate_optim(config.optim)
     _validate_ranges(to_dict(config.schedule), "schedule")
@@ -145,6 +147,16 @@ def validate_search(search: SearchConfig) -> None:
     for name, off in (("temperature", 1.0), ("top_k", 0), ("top_p", 1.0)):
         if getattr(search, name) != off:
             raise ConfigError(f"`search.{name}` is for `search.sample=true`, but is {getattr(search, name)}")
+
+
+def validate_alignment(alignment: AlignmentConfig) -> None:
+    """Check the settings of an alignment.
+
+    Raises:
+        ConfigError: the threshold is no weight.
+    """
+    if not 0 < alignment.threshold <= 1:
+        raise ConfigError(f"`alignment.threshold` must be above 0 and at most 1, but is {alignment.threshold}")
 
 
 def _validate_train(train: TrainConfig) -> None:

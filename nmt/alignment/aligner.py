@@ -39,7 +39,7 @@ class Alignment:
     Attributes:
         weights: (target words, source words) float32. They are as the model made them: what a word gives to the end of the source
             is left out and not made up for, so a row sums to at most 1.
-        links: at most one source word a target word, read from the weights by ``alignment.method``.
+        links: read from the weights by ``alignment.method``; at most one source word a target word, unless that is ``threshold``.
     """
 
     source_words: list[str]
@@ -61,8 +61,9 @@ def align(
 ) -> list[Alignment]:
     """The alignment of each pair by forced decoding: one pass over the given target, in eval mode, no search.
 
-    A target word's row is the cross-attention while its pieces are predicted (Bahdanau et al. 2015, section 5.2.1), not the one
-    after, when they are the decoder's input, which aligns better in a Transformer (Chen et al. 2020). Words are the normalised
+    A target word's row is the cross-attention while its pieces are predicted (Bahdanau et al. 2015, section 5.2.1), or with
+    ``alignment.shift`` the one after, when they are the decoder's input, which aligns better in a Transformer (Chen et al. 2020,
+    section 3.1). Words are the normalised
     line's, separated by blanks; a pair with a blank side has no links. ``max_tokens`` bounds the padded positions of a batch on
     its longer side, one long pair apart.
 
@@ -88,9 +89,10 @@ def align(
         with torch.inference_mode(), autocast(device, precision):
             weights = _forced_attention(model, name, config.head, *rows, device).cpu().numpy()
         for i, sentence, source, target in zip(filled[bucket], weights, *rows, strict=True):
-            pieces = sentence[: len(target), : len(source)]  # without the row and the column of EOS
+            first = int(config.shift)  # row t has read t pieces and predicts the next; the last one predicts EOS
+            pieces = sentence[first : first + len(target), : len(source)]  # without the column of EOS
             of_words = word_weights(pieces, tokenizers.source.word_index(source), tokenizers.target.word_index(target))
-            alignments[i] = replace(alignments[i], weights=of_words, links=read_links(of_words, config.method))
+            alignments[i] = replace(alignments[i], weights=of_words, links=read_links(of_words, config))
     return alignments
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float
 
-from nmt.config import LinkMethod
+from nmt.config import AlignmentConfig, LinkMethod
 from nmt.data.links import Link, Links
 
 Array = npt.NDArray[Any]
@@ -45,13 +45,20 @@ def mutual_links(weights: Float[Array, "Tw Sw"]) -> frozenset[Link]:
     return argmax_links(weights * share)
 
 
-def read_links(weights: Float[Array, "Tw Sw"], method: LinkMethod) -> frozenset[Link]:
-    """The links of a pair, by the named method."""
-    match method:
+def threshold_links(weights: Float[Array, "Tw Sw"], threshold: float) -> frozenset[Link]:
+    """Every pair of words with at least that weight: a target word may have several links, or none."""
+    return frozenset((int(s), int(t)) for t, s in np.argwhere(weights >= threshold))
+
+
+def read_links(weights: Float[Array, "Tw Sw"], config: AlignmentConfig) -> frozenset[Link]:
+    """The links of a pair, by the method that is set."""
+    match config.method:
         case LinkMethod.argmax:
             return argmax_links(weights)
         case LinkMethod.mutual:
             return mutual_links(weights)
+        case LinkMethod.threshold:
+            return threshold_links(weights, config.threshold)
 
 
 @dataclass(frozen=True, slots=True)

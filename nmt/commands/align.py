@@ -16,7 +16,7 @@ from nmt.data.links import parse_links
 from nmt.data.pairs import ParallelText
 from nmt.data.reader import languages
 from nmt.errors import ConfigError
-from nmt.rules import validate_name
+from nmt.rules import validate_alignment, validate_name
 
 
 def main(command: AlignCommand) -> int:
@@ -24,8 +24,9 @@ def main(command: AlignCommand) -> int:
         raise ConfigError("`precision=int8` is for `nmt translate` and `nmt evaluate`; attention is read in fp32, bf16 or fp16")
     validate_name(command.name)
     run = load_finished(command)
-    given = {name: getattr(command, name) for name in ("layer", "head", "method", "num_heatmaps")}
+    given = {name: getattr(command, name) for name in ("layer", "head", "shift", "method", "threshold", "num_heatmaps")}
     alignment = dataclasses.replace(run.config.alignment, **{name: value for name, value in given.items() if value is not None})
+    validate_alignment(alignment)
     text = read_test_set(command, run.config, command.links)
     folder = Path(command.run) / "alignment" / command.name
     alignments = align(run.model, run.tokenizers, text.sources, text.targets, alignment, run.device, run.precision)

@@ -133,8 +133,8 @@ class ScoreCommand(RunCommand):
 @dataclass(kw_only=True, slots=True)
 class AlignCommand(RunCommand):
     """``source``, ``target`` and gold ``links`` name other pairs than the run's test set; ``name`` is their folder under
-    ``alignment/``. ``layer``, ``head``, ``method`` and ``num_heatmaps`` stand in for the run's own settings. ``reverse`` is the folder of a
-    run of the other direction, whose links are joined to this one's by ``symmetrization``."""
+    ``alignment/``. ``layer``, ``head``, ``shift``, ``method``, ``threshold`` and ``num_heatmaps`` stand in for the run's own settings.
+    ``reverse`` is the folder of a run of the other direction, whose links are joined to this one's by ``symmetrization``."""
 
     name: str = "test"
     source: str | None = None
@@ -142,7 +142,9 @@ class AlignCommand(RunCommand):
     links: str | None = None
     layer: int | None = None
     head: int | None = None
+    shift: bool | None = None
     method: LinkMethod | None = None
+    threshold: float | None = None
     num_heatmaps: int | None = None
     reverse: str | None = None
     symmetrization: Symmetrization = Symmetrization.grow_diag_final_and

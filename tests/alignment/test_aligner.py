@@ -44,8 +44,11 @@ def align_all(model, tokenizer, sources=SOURCES, targets=TARGETS, config=None, *
     )
 
 
-def word_attention_by_steps(model, tokenizer, source, target):
-    """Attention of the top layer, mean over heads, from stepping the decoder through one sentence; words by a loop."""
+def word_attention_by_steps(model, tokenizer, source, target, shift=False):
+    """Attention of the top layer, mean over heads, from stepping the decoder through one sentence; words by a loop.
+
+    A piece's is that of the step that predicts it, or with ``shift`` of the one that reads it.
+    """
     from nmt.layout import Layout
 
     source_ids, target_ids = (ids[0] for ids in (tokenizer.encode([source]), tokenizer.encode([target])))
@@ -54,7 +57,9 @@ def word_attention_by_steps(model, tokenizer, source, target):
     words = np.zeros((len(target.split()), len(source.split())))
     counts = np.zeros(len(words))
     t = -1
-    for previous, piece in zip([BOS, *target_ids], tokenizer.pieces(target_ids), strict=False):
+    if shift:
+        state = model.step(torch.tensor([BOS]), state, memory).state
+    for previous, piece in zip(target_ids if shift else [BOS, *target_ids], tokenizer.pieces(target_ids), strict=False):
         output = model.step(torch.tensor([previous]), state, memory, with_attention=True)
         state = output.state
         t += piece.startswith("\u2581")
@@ -66,16 +71,18 @@ def word_attention_by_steps(model, tokenizer, source, target):
     return words / counts[:, None]
 
 
+@pytest.mark.parametrize("shift", [False, True])
 @torch.no_grad()
-def test_rows_are_the_attention_that_predicts_each_word(model, tokenizer):
-    for i, alignment in enumerate(align_all(model, tokenizer, max_tokens=31)):
+def test_rows_are_the_attention_that_predicts_or_reads_each_word(model, tokenizer, shift):
+    config = AlignmentConfig(method=LinkMethod.argmax, shift=shift)
+    for i, alignment in enumerate(align_all(model, tokenizer, config=config, max_tokens=31)):
         if i in (2, 3):
             assert alignment.links == frozenset()
             assert alignment.weights.size == 0
             assert alignment.weights.shape == (len(alignment.target_words), len(alignment.source_words))
             continue
         source, target = " ".join(alignment.source_words), " ".join(alignment.target_words)
-        expected = word_attention_by_steps(model, tokenizer, source, target)
+        expected = word_attention_by_steps(model, tokenizer, source, target, shift)
         np.testing.assert_allclose(alignment.weights, expected, atol=1e-5)
         assert alignment.weights.dtype == np.float32
         assert (alignment.weights.sum(1) < 1).all()  # what goes to the end of the source is left out

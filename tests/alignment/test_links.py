@@ -5,8 +5,8 @@ import random
 import numpy as np
 import pytest
 
-from nmt.alignment.links import alignment_scores, argmax_links, mutual_links, read_links, word_weights
-from nmt.config import LinkMethod
+from nmt.alignment.links import alignment_scores, argmax_links, mutual_links, read_links, threshold_links, word_weights
+from nmt.config import AlignmentConfig, LinkMethod
 from nmt.data.links import Links, check_links, format_links, parse_links, swap_links
 from nmt.errors import DataError
 
@@ -78,8 +78,14 @@ def test_mutual_links_by_hand():
     assert argmax_links(words) == {(1, 0), (1, 1)}
     # 0.4 * 0.4 / 0.5 = 0.32 > 0.6 * 0.6 / 1.5 = 0.24;  0.1 * 0.1 / 0.5 = 0.02 < 0.9 * 0.9 / 1.5 = 0.54
     assert mutual_links(words) == {(0, 0), (1, 1)}
-    assert read_links(words, LinkMethod.mutual) == mutual_links(words)
-    assert read_links(words, LinkMethod.argmax) == argmax_links(words)
+    assert read_links(words, AlignmentConfig(method=LinkMethod.mutual)) == mutual_links(words)
+    assert read_links(words, AlignmentConfig(method=LinkMethod.argmax)) == argmax_links(words)
+    assert read_links(words, AlignmentConfig(method=LinkMethod.threshold, threshold=0.3)) == threshold_links(words, 0.3)
+
+
+def test_links_above_a_threshold():
+    words = np.array([[0.5, 0.5, 0.0], [0.2, 0.3, 0.4], [0.1, 0.2, 0.1]])
+    assert threshold_links(words, 0.3) == {(0, 0), (1, 0), (1, 1), (2, 1)}
 
 
 def test_mutual_links_are_those_of_a_plain_loop():
