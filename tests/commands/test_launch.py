@@ -51,7 +51,7 @@ def nmt(monkeypatch, capsys, tmp_path):
         (["modle=luong"], "`modle` is not a setting; did you mean `model`?"),
         (
             ["model=transformr"],
-            "`model=transformr` does not exist; there are bahdanau, luong, transformer; did you mean `transformer`?",
+            "`model=transformr` does not exist; there are bahdanau, conditional_gru, gnmt, luong, transformer; did you mean `transformer`?",
         ),
         (["experiment=quikstart"], "did you mean `quickstart`?"),
         (
