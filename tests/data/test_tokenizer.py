@@ -167,6 +167,19 @@ def test_a_character_or_a_word_a_piece():
     assert words.word_index(words.encode(["the Löwe the"])[0]) == [0, 1, 2]
 
 
+def test_unknown_words_stay_apart():
+    """Alone and in much text, where SentencePiece makes one piece of those that stand together."""
+    words = train(TokenizerKind.word, 12)
+    (the,) = words.encode(["the"])[0]
+    lines = ["Löwe Tiger the Bär Wolf Fuchs", "the", "", "Löwe Löwe"]
+    expected = [[UNK, UNK, the, UNK, UNK, UNK], [the], [], [UNK, UNK]]
+    assert words.encode(lines) == expected
+    assert words.word_index(expected[0]) == list(range(6))
+    ids, lengths = Encoder(words, np.dtype(np.uint16))(lines)
+    assert ids.tolist() == [piece for row in expected for piece in row]
+    assert lengths.tolist() == [6, 1, 0, 2]
+
+
 def test_with_bytes_nothing_is_unknown():
     tokenizer = train(TokenizerKind.bpe, 300, byte_fallback=True)
     (ids,) = tokenizer.encode(["dog 犬 dog"])
