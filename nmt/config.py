@@ -480,8 +480,9 @@ class LuongConfig(RecurrentConfig):
 
 @dataclass(kw_only=True, slots=True)
 class GnmtConfig(RecurrentConfig):
-    """GNMT (Wu et al. 2016): deep LSTMs with residual connections, query = the decoder's bottom layer. The encoder has one layer in both
-    directions and above it ``encoder_layers`` - 1 in one. ``layer_dropout`` acts on what the layers above the first read."""
+    """GNMT (Wu et al. 2016): deep LSTMs with residual connections, query = the decoder's bottom layer, context for those above it, of which
+    there is one at least. The encoder has one layer in both directions and above it ``encoder_layers`` - 1 in one. ``layer_dropout`` acts
+    on what the layers above the first read."""
 
     kind: ModelKind = ModelKind.gnmt
     encoder_layers: int = 4

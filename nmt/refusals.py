@@ -67,6 +67,7 @@ REFUSALS: tuple[Refusal, ...] = (
     ),
     Refusal(of("attention.scope", RecurrentScope.final), of("encoder_direction", Direction.both), _ENDS),
     Refusal(of("attention.scope", RecurrentScope.final), but("kind", ModelKind.luong), _ENDS),
+    Refusal(of("decoder_layers", 1), of("kind", ModelKind.gnmt), "what is attended to is read by the layers above the first"),
     *(
         Refusal(of(f"{place}.score", score), of("kind", ModelKind.transformer), why)
         for place in PLACES

@@ -84,7 +84,7 @@ CONCEPTS = [
     Concept(
         "Sennrich et al. 2017",
         "conditional GRU",
-        "2, A",
+        "2",
         "models.conditional_gru.ConditionalGru",
         "models/test_conditional_gru.py::test_the_equations_of_the_paper",
     ),
@@ -134,14 +134,14 @@ CONCEPTS = [
     Concept(
         "Michel et al. 2019",
         "importance of heads",
-        "eq. 2",
+        "4.1",
         "alignment.importance.head_importance",
         "alignment/test_importance.py::test_importance_is_its_definition",
     ),
     Concept(
         "Michel et al. 2019",
         "pruning of heads",
-        "4, 5",
+        "4",
         "attention.pruning.remove_heads",
         "attention/test_pruning.py::test_what_is_left_computes_what_it_did",
     ),
@@ -272,7 +272,7 @@ def render(results: dict[str, Any] | None) -> str:
 
 
 def table_of(family: str, results: dict[str, Any]) -> list[str]:
-    """A line a variant; of the first the mean over seeds with their spread, of others the difference where it is beyond twice that."""
+    """A line a variant; of the first the mean over seeds with their standard deviation, of others the one seed."""
     _, variants = FAMILIES[family]
     lines = [
         "| mechanism | settings | parameters | training | decoding | BLEU | AER | heatmap |",

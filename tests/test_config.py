@@ -18,6 +18,7 @@ from nmt.config import (
     Coverage,
     EvaluationConfig,
     ExponentialConfig,
+    GnmtConfig,
     LuongConfig,
     PlateauConfig,
     Position,
@@ -179,6 +180,10 @@ def test_what_is_no_time(value):
         (
             {"model": TransformerConfig(pruned_heads={"encoder.self.2": [0, 4]})},
             "`model.pruned_heads.encoder.self.2` cannot be .0, 4.: there is no head 4, only 0 to 3",
+        ),
+        (
+            {"model": GnmtConfig(decoder_layers=1)},
+            "`model.decoder_layers=1` does not go with `model.kind=gnmt`: what is attended to is read by the layers above",
         ),
         ({"model": BahdanauConfig(encoder_dim=15)}, "`model.encoder_dim` must be even"),
         (

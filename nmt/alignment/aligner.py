@@ -19,16 +19,14 @@ from nmt.alignment.links import AlignmentScores, alignment_scores, read_links, w
 from nmt.alignment.symmetrization import symmetrize
 from nmt.attention.capture import capture
 from nmt.config import AlignmentConfig, Precision, Symmetrization
-from nmt.data.batching import pad_ids
+from nmt.data.batching import Batch, IdPairs, make_batch
 from nmt.data.links import Link, Links, check_links, format_links
 from nmt.data.normalization import WORD_START, Normalizer
-from nmt.data.plan import length_buckets
-from nmt.data.tokenizer import BOS, EOS, Tokenizers
+from nmt.data.tokenizer import Tokenizers
 from nmt.decoding.translator import Translation
 from nmt.errors import ConfigError
 from nmt.files import write_bytes_atomic, write_json_atomic, write_text_atomic
 from nmt.hardware import autocast
-from nmt.layout import Layout
 from nmt.models.interface import Seq2Seq
 
 
@@ -62,8 +60,8 @@ def align(
     """The alignment of each pair by forced decoding: one pass over the given target, in eval mode, no search.
 
     A target word's row is the cross-attention while its pieces are predicted (Bahdanau et al. 2015, section 5.2.1), or with
-    ``alignment.shift`` the one after, when they are the decoder's input, which aligns better in a Transformer (Chen et al. 2020,
-    section 3.1). Words are the normalised
+    ``alignment.shift`` the one after, when they are the decoder's input, which aligns better in a Transformer (Chen et al. 2020).
+    Words are the normalised
     line's, separated by blanks; a pair with a blank side has no links. ``max_tokens`` bounds the padded positions of a batch on
     its longer side, one long pair apart.
 
@@ -77,22 +75,18 @@ def align(
         for pair in zip(sources, targets, strict=True)
     ]
     filled = np.array([i for i, alignment in enumerate(alignments) if alignment.weights.size], dtype=np.int64)
-    if not len(filled):
-        return alignments
     source_ids = tokenizers.source.encode_normalized([" ".join(alignments[i].source_words) for i in filled])
     target_ids = tokenizers.target.encode_normalized([" ".join(alignments[i].target_words) for i in filled])
-    source_lengths = np.array([len(ids) + 1 for ids in source_ids])
-    target_lengths = np.array([len(ids) + 1 for ids in target_ids])
-    budget = max(max_tokens, int(source_lengths.max()), int(target_lengths.max()))
-    for bucket in length_buckets(source_lengths, target_lengths, budget):
-        rows = [source_ids[i] for i in bucket], [target_ids[i] for i in bucket]
+    pairs = IdPairs(source_ids, target_ids)
+    for bucket in pairs.buckets(max_tokens):
         with torch.inference_mode(), autocast(device, precision):
-            weights = _forced_attention(model, name, config.head, *rows, device).cpu().numpy()
-        for i, sentence, source, target in zip(filled[bucket], weights, *rows, strict=True):
+            weights = _forced_attention(model, name, config.head, make_batch(pairs, bucket).to(device)).cpu().numpy()
+        for i, sentence in zip(bucket, weights, strict=True):
+            source, target = source_ids[i], target_ids[i]
             first = int(config.shift)  # row t has read t pieces and predicts the next; the last one predicts EOS
             pieces = sentence[first : first + len(target), : len(source)]  # without the column of EOS
             of_words = word_weights(pieces, tokenizers.source.word_index(source), tokenizers.target.word_index(target))
-            alignments[i] = replace(alignments[i], weights=of_words, links=read_links(of_words, config))
+            alignments[filled[i]] = replace(alignments[filled[i]], weights=of_words, links=read_links(of_words, config))
     return alignments
 
 
@@ -158,17 +152,10 @@ def _unaligned(source_words: list[str], target_words: list[str]) -> Alignment:
     return Alignment(source_words, target_words, np.zeros((len(target_words), len(source_words)), np.float32), frozenset())
 
 
-def _forced_attention(
-    model: Seq2Seq, name: str, head: int | None, sources: list[list[int]], targets: list[list[int]], device: torch.device
-) -> Float32[Tensor, "B T S"]:
+def _forced_attention(model: Seq2Seq, name: str, head: int | None, batch: Batch) -> Float32[Tensor, "B T S"]:
     """Weights of a head, or the mean of all heads, while each target piece and EOS is predicted."""
-    source_layout = Layout.of([len(row) + 1 for row in sources])
-    target_layout = Layout.of([len(row) + 1 for row in targets])
-    source = pad_ids([[*row, EOS] for row in sources], source_layout).to(device)
-    target_in = pad_ids([[BOS, *row] for row in targets], target_layout).to(device)
     with capture(model.attentions(), [name]) as records:
-        memory = model.encode(source, source_layout.to(device))
-        model.decode(target_in, target_layout.to(device), memory)
+        model.decode(batch.target_in, batch.target_layout, model.encode(batch.source, batch.source_layout))
     weights = records[0].weights.float()  # (B, heads, T, S)
     if head is None:
         return weights.mean(1)

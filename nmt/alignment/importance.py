@@ -1,4 +1,4 @@
-"""How much a model needs each head of its attention: Michel, Levy and Neubig 2019, section 5."""
+"""How much a model needs each head of its attention: Michel, Levy and Neubig 2019, section 4.1."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nmt.attention.multihead import MultiHeadAttention
-from nmt.data.batching import pad_ids
-from nmt.data.plan import length_buckets
-from nmt.data.tokenizer import BOS, EOS, Tokenizers
+from nmt.data.batching import Batch, IdPairs, make_batch
+from nmt.data.tokenizer import Tokenizers
+from nmt.errors import DataError
 from nmt.files import write_bytes_atomic
-from nmt.layout import Layout
 from nmt.models.interface import Seq2Seq
 from nmt.refusals import unremovable
 
@@ -39,21 +38,24 @@ def head_importance(
     *,
     max_tokens: int = 4_096,
 ) -> Importance:
-    """E |dL / dg| of each head, where g = 1 is a gate on what the head gives and L a pair's negative log-likelihood (eq. 2), in float32.
+    """E |dL / dg| of each head, where g = 1 is a gate on what the head gives and L a pair's negative log-likelihood, in float32.
 
     Scaled so that the squares of an attention's heads sum to 1, as the paper does after Molchanov et al. 2017. Pairs with a blank side
-    are left out; none of the parameters gets a gradient.
+    are left out; none of the parameters gets a gradient. ``max_tokens`` bounds the padded positions of a batch on its longer side, one
+    long pair apart.
+
+    Raises:
+        DataError: no pair has words on both sides.
     """
     source_ids, target_ids = tokenizers.source.encode(sources), tokenizers.target.encode(targets)
     filled = [i for i, pair in enumerate(zip(source_ids, target_ids, strict=True)) if all(pair)]
-    source_lengths = np.array([len(source_ids[i]) + 1 for i in filled])
-    target_lengths = np.array([len(target_ids[i]) + 1 for i in filled])
-    budget = max(max_tokens, int(source_lengths.max()), int(target_lengths.max()))
+    if not filled:
+        raise DataError("the importance of heads needs a pair with words on both sides, but there is none")
+    pairs = IdPairs([source_ids[i] for i in filled], [target_ids[i] for i in filled])
     sums = {name: torch.zeros(module.num_heads) for name, module in multihead_attentions(model).items()}
-    for bucket in length_buckets(source_lengths, target_lengths, budget):
-        pairs = [filled[i] for i in bucket]
-        with head_gates(model, len(pairs), device) as gates:
-            loss = _nll(model, [source_ids[i] for i in pairs], [target_ids[i] for i in pairs], device)
+    for bucket in pairs.buckets(max_tokens):
+        with head_gates(model, len(bucket), device) as gates:
+            loss = _nll(model, make_batch(pairs, bucket).to(device))
             gradients = torch.autograd.grad(loss, list(gates.values()))
         for name, gradient in zip(gates, gradients, strict=True):
             sums[name] += gradient.abs().sum((0, 1, 3)).cpu()
@@ -77,15 +79,11 @@ def head_gates(model: Seq2Seq, num_sentences: int, device: torch.device) -> Iter
             module.head_gates = None
 
 
-def _nll(model: Seq2Seq, sources: list[list[int]], targets: list[list[int]], device: torch.device) -> Tensor:
+def _nll(model: Seq2Seq, batch: Batch) -> Tensor:
     """The sum over all pairs; a pair's gates know of its own part alone."""
-    source_layout, target_layout = (Layout.of([len(row) + 1 for row in rows]) for rows in (sources, targets))
-    source = pad_ids([[*row, EOS] for row in sources], source_layout).to(device)
-    target_in = pad_ids([[BOS, *row] for row in targets], target_layout).to(device)
-    target_out = pad_ids([[*row, EOS] for row in targets], target_layout).to(device)
-    target_layout = target_layout.to(device)
-    hidden = model.decode(target_in, target_layout, model.encode(source, source_layout.to(device)))
-    return F.cross_entropy(model.output(target_layout.real(hidden)), target_layout.real(target_out), reduction="sum")
+    layout = batch.target_layout
+    hidden = model.decode(batch.target_in, layout, model.encode(batch.source, batch.source_layout))
+    return F.cross_entropy(model.output(layout.real(hidden)), layout.real(batch.target_out), reduction="sum")
 
 
 def least_important(importance: Importance, share: float, num_kv_heads: Mapping[str, int]) -> dict[str, list[int]]:

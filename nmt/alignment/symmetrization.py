@@ -1,7 +1,7 @@
 """One alignment from two: links that a model reads from source to target, and those that one of the other direction reads.
 
-Och and Ney 2003, section 3.2 ("refined"); Koehn et al. 2003, "Statistical phrase-based translation", section 4.2, for what is grown. Links
-are (source word, target word) in both.
+Och and Ney 2003 ("refined"); Koehn et al. 2005, "Edinburgh system description for the 2005 IWSLT speech translation evaluation", for what
+is grown, in the order of Moses. Links are (source word, target word) in both.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from nmt.data.plan import Indices, Lengths
+from nmt.data.plan import Indices, Lengths, length_buckets
 from nmt.data.tokenizer import BOS, EOS
 from nmt.layout import Layout
 
@@ -68,6 +69,25 @@ class TrainingText(Sentences, Protocol):
 
     @property
     def target_lengths(self) -> Lengths: ...
+
+
+@dataclass(frozen=True, slots=True)
+class IdPairs:
+    """Pairs of given ids, without BOS and EOS, in the order in which they were given."""
+
+    source: Sequence[Sequence[int]]
+    target: Sequence[Sequence[int]]
+
+    def gather(self, side: str, sentences: Indices) -> tuple[npt.NDArray[Any], Indices]:
+        rows = [getattr(self, side)[i] for i in sentences]
+        return np.fromiter(chain.from_iterable(rows), dtype=np.int64), np.array([len(row) for row in rows], dtype=np.int64)
+
+    def buckets(self, max_tokens: int) -> list[Indices]:
+        """All pairs in batches of at most so many padded positions on the longer side, EOS among them; a pair that is longer is alone."""
+        if not self.source:
+            return []
+        sources, targets = (np.array([len(row) + 1 for row in rows]) for rows in (self.source, self.target))
+        return length_buckets(sources, targets, max(max_tokens, int(sources.max()), int(targets.max())))
 
 
 def pad_ids(rows: Sequence[Sequence[int]], layout: Layout) -> Int[Tensor, "..."]:

@@ -117,7 +117,9 @@ class Tokenizer:
         ids: list[list[int]] = self._processor.encode(list(normalized), num_threads=2)
         if any(UNK in row for row in ids) and self.kind is TokenizerKind.word:
             # SentencePiece makes one UNK of neighbouring unknown words, where each is a word of its own
-            words = {word: self._processor.encode(word) for word in dict.fromkeys(chain.from_iterable(map(str.split, normalized)))}
+            words = {
+                word: self._processor.encode(word) for word in dict.fromkeys(chain.from_iterable(map(str.split, normalized)))
+            }
             return [[piece for word in line.split() for piece in words[word]] for line in normalized]
         return ids
 

@@ -12,11 +12,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nmt.config import Precision
-from nmt.data.batching import pad_ids
-from nmt.data.plan import length_buckets
-from nmt.data.tokenizer import BOS, EOS, Tokenizers
+from nmt.data.batching import Batch, IdPairs, make_batch
+from nmt.data.tokenizer import Tokenizers
 from nmt.hardware import autocast
-from nmt.layout import Layout
 from nmt.models.interface import Predictor
 
 
@@ -63,31 +61,23 @@ class Scorer:
         source_ids, target_ids = self.tokenizers.source.encode(sources), self.tokenizers.target.encode(targets)
         scores = [TargetScore(0, [], [])] * len(sources)
         worded = np.array([i for i, ids in enumerate(zip(source_ids, target_ids, strict=True)) if any(ids)], dtype=np.int64)
-        if not len(worded):
-            return scores
-        source_lengths = np.array([len(source_ids[i]) + 1 for i in worded])
-        target_lengths = np.array([len(target_ids[i]) + 1 for i in worded])
-        budget = max(self.max_tokens, int(source_lengths.max()), int(target_lengths.max()))
-        for bucket in length_buckets(source_lengths, target_lengths, budget):
-            pairs = worded[bucket].tolist()
-            log_probs = self.score_batch([source_ids[i] for i in pairs], [target_ids[i] for i in pairs])
-            parts = log_probs.split([len(target_ids[i]) + 1 for i in pairs])
-            for i, part in zip(pairs, parts, strict=True):
+        pairs = IdPairs([source_ids[i] for i in worded], [target_ids[i] for i in worded])
+        for bucket in pairs.buckets(self.max_tokens):
+            batch = make_batch(pairs, bucket)
+            parts = self.score_batch(batch).split(batch.target_layout.lengths.tolist())
+            for i, part in zip(worded[bucket], parts, strict=True):
                 scores[i] = TargetScore(len(source_ids[i]), target_ids[i], part.tolist())
         return scores
 
     @torch.inference_mode()
-    def score_batch(self, sources: list[list[int]], targets: list[list[int]]) -> Float[Tensor, " N"]:
+    def score_batch(self, batch: Batch) -> Float[Tensor, " N"]:
         """Log-probabilities of the pieces and EOS of each target, one target after the other, on the CPU; one teacher-forced pass."""
-        source_layout, target_layout = (Layout.of([len(row) + 1 for row in rows]) for rows in (sources, targets))
-        source = pad_ids([[*row, EOS] for row in sources], source_layout).to(self.device)
-        target_in = pad_ids([[BOS, *row] for row in targets], target_layout).to(self.device)
-        target_out = pad_ids([[*row, EOS] for row in targets], target_layout).to(self.device)
-        target_layout = target_layout.to(self.device)
+        batch = batch.to(self.device)
+        layout = batch.target_layout
         with autocast(self.device, self.precision):
-            memory = self.model.encode(source, source_layout.to(self.device))
-            hidden = target_layout.real(self.model.decode(target_in, target_layout, memory))  # (N, D)
-            pieces = target_layout.real(target_out).unsqueeze(1)  # (N, 1)
+            memory = self.model.encode(batch.source, batch.source_layout)
+            hidden = layout.real(self.model.decode(batch.target_in, layout, memory))  # (N, D)
+            pieces = layout.real(batch.target_out).unsqueeze(1)  # (N, 1)
             chunks = zip(hidden.split(self.chunk_size), pieces.split(self.chunk_size), strict=True)
             return torch.cat([self._log_probs(*chunk) for chunk in chunks]).cpu()
 

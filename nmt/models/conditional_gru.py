@@ -1,4 +1,4 @@
-"""The conditional GRU of Nematus: Sennrich et al. 2017, "Nematus: a toolkit for neural machine translation", section 2 and appendix A."""
+"""The conditional GRU of Nematus: Sennrich et al. 2017, "Nematus: a toolkit for neural machine translation", section 2."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class ConditionalGru(RecurrentSeq2Seq):
         s_i = GRU_2(c_i, s'_i)
         t_i = tanh(W_1 s_i + W_2 y_{i-1} + W_3 c_i)         logits: the output layer of t_i
 
-    Deviations: dropout on embeddings, encoder states and t, the same at no two steps, and none within the GRUs; the score is a setting,
-    and has no bias; weights start orthogonal or Xavier.
+    Deviations: dropout on embeddings, encoder states and t, and none within the GRUs; the score is a setting, and has no bias; weights
+    start orthogonal or Xavier.
     """
 
     config: ConditionalGruConfig

@@ -2,10 +2,12 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from nmt.config import Precision, SearchConfig, TokenizerConfig
+from nmt.data.batching import IdPairs, make_batch
 from nmt.data.normalization import PLAIN
 from nmt.data.tokenizer import BOS, EOS, UNK, Tokenizer, Tokenizers, learn_pieces
 from nmt.decoding.ensemble import Ensemble
@@ -81,7 +83,8 @@ def test_search_gives_its_hypotheses_the_same_score(model, tokenizer, tokenizers
     sources = [source for source in SOURCES if source.strip()]
     ids = tokenizer.encode(sources)
     hypotheses = [n_best[0] for n_best in translator.search_all(ids)]
-    found = iter(scorer.score_batch(ids, [hypothesis.ids for hypothesis in hypotheses]).tolist())
+    pairs = IdPairs(ids, [hypothesis.ids for hypothesis in hypotheses])
+    found = iter(scorer.score_batch(make_batch(pairs, np.arange(len(ids)))).tolist())
     for hypothesis in hypotheses:
         again = math.fsum(next(found) for _ in range(len(hypothesis.ids) + 1))
         assert hypothesis.score == pytest.approx(again, abs=1e-4)

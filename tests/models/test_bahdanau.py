@@ -99,21 +99,6 @@ def test_a_deeper_encoder_hands_on_its_top_layer():
     torch.testing.assert_close(memory.values[0], embedded)
 
 
-@pytest.mark.parametrize("place", ["embedding_dropout", "context_dropout", "output_dropout"])
-def test_every_dropout_acts_in_training_alone(place):
-    model = build(**{**STILL, place: 0.5})
-    layout = Layout.of([len(SOURCE)])
-
-    def run(seed):
-        torch.manual_seed(seed)
-        return model.decode(torch.tensor([SOURCE]), layout, model.encode(torch.tensor([SOURCE]), layout))
-
-    assert torch.equal(run(1), run(1))
-    assert not torch.equal(run(1), run(2))
-    model.eval()
-    assert torch.equal(run(1), run(2))
-
-
 def test_initial_weights():
     model = build()
     for matrix in (*model.gates_state.weight.chunk(2), model.candidate_state.weight):

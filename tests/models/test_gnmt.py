@@ -46,7 +46,7 @@ def climb(layers, below, context):
     return below
 
 
-@pytest.mark.parametrize(("encoder_layers", "decoder_layers"), list(itertools.product((1, 2, 4), (1, 2, 4))))
+@pytest.mark.parametrize(("encoder_layers", "decoder_layers"), list(itertools.product((1, 2, 4), (2, 4))))
 @torch.no_grad()
 def test_the_equations(encoder_layers, decoder_layers):
     """Of a sentence that stands beside a longer one."""
@@ -65,21 +65,6 @@ def test_the_equations(encoder_layers, decoder_layers):
     top = climb(model.stack, queries, alignments @ h)
     torch.testing.assert_close(hidden[0], top @ model.readout.weight.T)
     torch.testing.assert_close(records[0].weights[0, 0, :, :4], alignments)
-
-
-@pytest.mark.parametrize("place", ["embedding_dropout", "context_dropout", "output_dropout", "layer_dropout"])
-def test_every_dropout_acts_in_training_alone(place):
-    model = build(**{**STILL, place: 0.5})
-    layout = Layout.of([len(SOURCE)])
-
-    def run(seed):
-        torch.manual_seed(seed)
-        return model.decode(torch.tensor([SOURCE]), layout, model.encode(torch.tensor([SOURCE]), layout))
-
-    assert torch.equal(run(1), run(1))
-    assert not torch.equal(run(1), run(2))
-    model.eval()
-    assert torch.equal(run(1), run(2))
 
 
 def test_forget_gates_start_open():

@@ -115,21 +115,6 @@ def test_input_feeding_carries_the_choice_of_attention_on():
         assert torch.equal(model.step(torch.tensor([9]), state, memory).hidden, plain) is not feeding
 
 
-@pytest.mark.parametrize("place", ["embedding_dropout", "context_dropout", "output_dropout"])
-def test_every_dropout_acts_in_training_alone(place):
-    model = build(**{**STILL, place: 0.5})
-    layout = Layout.of([len(SOURCE)])
-
-    def run(seed):
-        torch.manual_seed(seed)
-        return model.decode(torch.tensor([SOURCE]), layout, model.encode(torch.tensor([SOURCE]), layout))
-
-    assert torch.equal(run(1), run(1))
-    assert not torch.equal(run(1), run(2))
-    model.eval()
-    assert torch.equal(run(1), run(2))
-
-
 def test_forget_gates_start_open():
     torch.manual_seed(1)
     model = build_model(LuongConfig(embedding_dim=EMBEDDING, hidden_dim=WIDTH, decoder_layers=2), (VOCAB, VOCAB))
