@@ -22,6 +22,8 @@ COMMANDS = {
     "list": "the runs there are: state, step, scores",
     "heads": "how important each head of a Transformer is, and a run without some of them",
     "align": "heatmaps, attention arrays, word links and their error rate",
+    "attend": "the attention of every layer and head, as arrays or JSON",
+    "faithfulness": "how far attention, and other attributions, can be trusted",
 }
 
 USAGE = "\n".join(
@@ -30,7 +32,7 @@ USAGE = "\n".join(
         "",
         "usage: nmt COMMAND [key=value ...] [--help] [--cfg job] [-m]",
         "",
-        *(f"  {name:10} {text}" for name, text in COMMANDS.items()),
+        *(f"  {name:12} {text}" for name, text in COMMANDS.items()),
         "",
         "A first run, on the built-in corpus:  nmt run experiment=quickstart",
         "On your own two files:                nmt run data=files data.source=my.de data.target=my.en",

@@ -227,6 +227,16 @@ class MetricName(Enum):
     bleu_lc_tok = "bleu_lc_tok"
 
 
+class Attribution(Enum):
+    """What says how much each source piece has to do with a target piece: see :mod:`nmt.alignment.attribution`."""
+
+    attention = "attention"
+    norms = "norms"
+    rollout = "rollout"
+    gradient_attention = "gradient_attention"
+    input_gradient = "input_gradient"
+
+
 class LinkMethod(Enum):
     """How word links are read from attention: see :mod:`nmt.alignment.links`."""
 
@@ -751,10 +761,14 @@ class EvaluationConfig:
 
 @dataclass(kw_only=True, slots=True)
 class AlignmentConfig:
-    """Which attention is read, decoder layer (negative counts from the top) and head (null: their mean), and how links are read
-    from it; ``threshold`` is the least weight of a link where that is the method. With ``shift`` a target word's row is the attention
-    while it is the decoder's input, not while it is predicted (Shift-Att, Chen et al. 2020)."""
+    """What is read of a model and how links are read from that.
 
+    ``attention`` and its ``norms`` are of a decoder layer (negative counts from the top), ``attention`` also of a head (null: their mean);
+    other attributions are of all layers. ``threshold`` is the least weight of a link where that is the method. With ``shift`` a target
+    word's row is the attention while it is the decoder's input, not while it is predicted (Shift-Att, Chen et al. 2020).
+    """
+
+    attribution: Attribution = Attribution.attention
     layer: int = -1
     head: int | None = None
     shift: bool = False

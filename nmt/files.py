@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 
 def sync(path: Path) -> None:
@@ -36,17 +37,26 @@ def file_hashes(paths: Mapping[str, Path]) -> dict[str, str]:
         return dict(zip(paths, pool.map(file_hash, paths.values()), strict=True))
 
 
-def write_bytes_atomic(path: Path, data: bytes) -> None:
-    """Replace a file in one step: readers see the old content or the new one, also after a crash. One writer at a time."""
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to be written that replaces another in one step when the block ends, and not at all where it fails: readers see the old
+    content or the new one, also after a crash. One writer at a time."""
     aside = path.with_name(f".{path.name}.part")
     try:
-        aside.write_bytes(data)
+        with aside.open("wb") as file:
+            yield file
         sync(aside)
         os.replace(aside, path)
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
     sync(path.parent)
+
+
+def write_bytes_atomic(path: Path, data: bytes) -> None:
+    """:func:`atomic_file` of these bytes."""
+    with atomic_file(path) as file:
+        file.write(data)
 
 
 def write_text_atomic(path: Path, text: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from nmt.config import (
     AlignmentConfig,
+    Attribution,
     BahdanauConfig,
     Config,
     ModelConfig,
@@ -153,8 +154,15 @@ def validate_alignment(alignment: AlignmentConfig) -> None:
     """Check the settings of an alignment.
 
     Raises:
-        ConfigError: the threshold is no weight.
+        ConfigError: the threshold is no weight, or a setting is not one of the attribution's.
     """
+    attribution = alignment.attribution
+    if alignment.shift and attribution not in (Attribution.attention, Attribution.norms):
+        raise ConfigError(
+            f"`alignment.shift` is for attention and its norms; `alignment.attribution={attribution.name}` is about a prediction"
+        )
+    if alignment.head is not None and attribution is not Attribution.attention:
+        raise ConfigError(f"`alignment.head` is for attention; `alignment.attribution={attribution.name}` is about all heads")
     if not 0 < alignment.threshold <= 1:
         raise ConfigError(f"`alignment.threshold` must be above 0 and at most 1, but is {alignment.threshold}")
 

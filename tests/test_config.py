@@ -12,6 +12,7 @@ from nmt.config import (
     AlignmentConfig,
     AnnealingConfig,
     AttentionConfig,
+    Attribution,
     BahdanauConfig,
     BuiltinDataConfig,
     Config,
@@ -197,6 +198,14 @@ def test_what_is_no_time(value):
         (
             {"model": BahdanauConfig(attention=RecurrentAttentionConfig(max_length=0))},
             "`model.attention.max_length` must be at least 1, but is 0",
+        ),
+        (
+            {"alignment": AlignmentConfig(attribution=Attribution.rollout, shift=True)},
+            "`alignment.shift` is for attention and its norms; `alignment.attribution=rollout` is about a prediction",
+        ),
+        (
+            {"alignment": AlignmentConfig(attribution=Attribution.norms, head=1)},
+            "`alignment.head` is for attention; `alignment.attribution=norms` is about all heads",
         ),
         ({"alignment": AlignmentConfig(threshold=0.0)}, "`alignment.threshold` must be above 0 and at most 1, but is 0.0"),
         ({"search": SearchConfig(min_length=-1)}, "`search.min_length` must be at least 0, but is -1"),

@@ -12,16 +12,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from jaxtyping import Float32
-from torch import Tensor
 
+from nmt.alignment.attribution import attribute
+from nmt.alignment.forced import ForcedPairs
 from nmt.alignment.links import AlignmentScores, alignment_scores, read_links, word_weights
 from nmt.alignment.symmetrization import symmetrize
-from nmt.attention.capture import capture
 from nmt.config import AlignmentConfig, Precision, Symmetrization
-from nmt.data.batching import Batch, IdPairs, make_batch
 from nmt.data.links import Link, Links, check_links, format_links
-from nmt.data.normalization import WORD_START, Normalizer
 from nmt.data.tokenizer import Tokenizers
 from nmt.decoding.translator import Translation
 from nmt.errors import ConfigError
@@ -36,7 +33,8 @@ class Alignment:
 
     Attributes:
         weights: (target words, source words) float32. They are as the model made them: what a word gives to the end of the source
-            is left out and not made up for, so a row sums to at most 1.
+            is left out and not made up for, so a row sums to at most 1. Of the other attributions they are shares of what speaks for a
+            word.
         links: read from the weights by ``alignment.method``; at most one source word a target word, unless that is ``threshold``.
     """
 
@@ -59,34 +57,25 @@ def align(
 ) -> list[Alignment]:
     """The alignment of each pair by forced decoding: one pass over the given target, in eval mode, no search.
 
-    A target word's row is the cross-attention while its pieces are predicted (Bahdanau et al. 2015, section 5.2.1), or with
-    ``alignment.shift`` the one after, when they are the decoder's input, which aligns better in a Transformer (Chen et al. 2020).
-    Words are the normalised
-    line's, separated by blanks; a pair with a blank side has no links. ``max_tokens`` bounds the padded positions of a batch on
-    its longer side, one long pair apart.
+    A target word's row is what ``alignment.attribution`` says of its pieces while they are predicted, unless that is something else the
+    cross-attention (Bahdanau et al. 2015, section 5.2.1); or with ``alignment.shift`` of the step after, when they are the decoder's input,
+    which aligns better in a Transformer (Chen et al. 2020). Words are the normalised line's, separated by blanks; a pair with a blank
+    side has no links. ``max_tokens`` bounds the padded positions of a batch on its longer side, one long pair apart.
 
     Raises:
-        ConfigError: the model does not have the layer or head.
+        ConfigError: the model does not have the layer or head, or cannot be attributed to in this way.
     """
-    name = cross_attention_name(model, config.layer)
-    normalizers = tokenizers.source.normalizer, tokenizers.target.normalizer
-    alignments = [
-        _unaligned(*(words(line, normalizer) for line, normalizer in zip(pair, normalizers, strict=True)))
-        for pair in zip(sources, targets, strict=True)
-    ]
-    filled = np.array([i for i, alignment in enumerate(alignments) if alignment.weights.size], dtype=np.int64)
-    source_ids = tokenizers.source.encode_normalized([" ".join(alignments[i].source_words) for i in filled])
-    target_ids = tokenizers.target.encode_normalized([" ".join(alignments[i].target_words) for i in filled])
-    pairs = IdPairs(source_ids, target_ids)
-    for bucket in pairs.buckets(max_tokens):
-        with torch.inference_mode(), autocast(device, precision):
-            weights = _forced_attention(model, name, config.head, make_batch(pairs, bucket).to(device)).cpu().numpy()
-        for i, sentence in zip(bucket, weights, strict=True):
-            source, target = source_ids[i], target_ids[i]
+    pairs = ForcedPairs.of(tokenizers, sources, targets)
+    alignments = [_unaligned(*sides) for sides in zip(pairs.source_words, pairs.target_words, strict=True)]
+    for batch in pairs.batches(max_tokens, device):
+        with autocast(device, precision):
+            scores = attribute(model, batch, config).cpu().numpy()
+        for i, sentence in zip(batch.sentences, scores, strict=True):
+            source, target = pairs.ids.source[i], pairs.ids.target[i]
             first = int(config.shift)  # row t has read t pieces and predicts the next; the last one predicts EOS
             pieces = sentence[first : first + len(target), : len(source)]  # without the column of EOS
             of_words = word_weights(pieces, tokenizers.source.word_index(source), tokenizers.target.word_index(target))
-            alignments[filled[i]] = replace(alignments[filled[i]], weights=of_words, links=read_links(of_words, config))
+            alignments[i] = replace(alignments[i], weights=of_words, links=read_links(of_words, config))
     return alignments
 
 
@@ -131,37 +120,8 @@ def translation_links(
     return links
 
 
-def cross_attention_name(model: Seq2Seq, layer: int) -> str:
-    """The name of a decoder layer's cross-attention; negative layers count from the top.
-
-    Raises:
-        ConfigError: there is no such layer.
-    """
-    names = [name for name in model.attentions() if name.startswith("decoder.cross.")]
-    if not -len(names) <= layer < len(names):
-        raise ConfigError(f"`alignment.layer` must be from {-len(names)} to {len(names) - 1} in this model, but is {layer}")
-    return f"decoder.cross.{layer % len(names)}"
-
-
-def words(line: str, normalizer: Normalizer) -> list[str]:
-    """The words that a model sees in a line; SentencePiece takes its mark of a word's beginning for a blank."""
-    return normalizer(line).replace(WORD_START, " ").split()
-
-
 def _unaligned(source_words: list[str], target_words: list[str]) -> Alignment:
     return Alignment(source_words, target_words, np.zeros((len(target_words), len(source_words)), np.float32), frozenset())
-
-
-def _forced_attention(model: Seq2Seq, name: str, head: int | None, batch: Batch) -> Float32[Tensor, "B T S"]:
-    """Weights of a head, or the mean of all heads, while each target piece and EOS is predicted."""
-    with capture(model.attentions(), [name]) as records:
-        model.decode(batch.target_in, batch.target_layout, model.encode(batch.source, batch.source_layout))
-    weights = records[0].weights.float()  # (B, heads, T, S)
-    if head is None:
-        return weights.mean(1)
-    if not 0 <= head < weights.shape[1]:
-        raise ConfigError(f"`alignment.head` must be null or from 0 to {weights.shape[1] - 1} in this model, but is {head}")
-    return weights[:, head]
 
 
 def write_alignments(

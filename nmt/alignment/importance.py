@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from nmt.attention.capture import gate
 from nmt.attention.multihead import MultiHeadAttention
 from nmt.data.batching import Batch, IdPairs, make_batch
 from nmt.data.tokenizer import Tokenizers
@@ -38,7 +38,7 @@ def head_importance(
     *,
     max_tokens: int = 4_096,
 ) -> Importance:
-    """E |dL / dg| of each head, where g = 1 is a gate on what the head gives and L a pair's negative log-likelihood, in float32.
+    """E |dL / dg| of each head, where g = 1 is a gate on its weights and L a pair's negative log-likelihood, in float32.
 
     Scaled so that the squares of an attention's heads sum to 1, as the paper does after Molchanov et al. 2017. Pairs with a blank side
     are left out; none of the parameters gets a gradient. ``max_tokens`` bounds the padded positions of a batch on its longer side, one
@@ -52,31 +52,18 @@ def head_importance(
     if not filled:
         raise DataError("the importance of heads needs a pair with words on both sides, but there is none")
     pairs = IdPairs([source_ids[i] for i in filled], [target_ids[i] for i in filled])
-    sums = {name: torch.zeros(module.num_heads) for name, module in multihead_attentions(model).items()}
-    for bucket in pairs.buckets(max_tokens):
-        with head_gates(model, len(bucket), device) as gates:
-            loss = _nll(model, make_batch(pairs, bucket).to(device))
-            gradients = torch.autograd.grad(loss, list(gates.values()))
-        for name, gradient in zip(gates, gradients, strict=True):
-            sums[name] += gradient.abs().sum((0, 1, 3)).cpu()
-    return {name: (total / total.norm()).tolist() for name, total in sums.items()}
-
-
-@contextmanager
-def head_gates(model: Seq2Seq, num_sentences: int, device: torch.device) -> Iterator[dict[str, Tensor]]:
-    """A gate of 1 on each head of each sentence of a padded batch, (B, 1, h, 1) by attention, while the block runs."""
     attentions = multihead_attentions(model)
-    gates = {
-        name: torch.ones(num_sentences, 1, module.num_heads, 1, device=device, requires_grad=True)
-        for name, module in attentions.items()
-    }
-    try:
-        for name, module in attentions.items():
-            module.head_gates = gates[name]
-        yield gates
-    finally:
-        for module in attentions.values():
-            module.head_gates = None
+    sums = {name: torch.zeros(module.num_heads) for name, module in attentions.items()}
+    for bucket in pairs.buckets(max_tokens):
+        gates = {
+            name: torch.ones(len(bucket), module.num_heads, 1, 1, device=device, requires_grad=True)
+            for name, module in attentions.items()
+        }
+        with gate(attentions, gates):
+            loss = _nll(model, make_batch(pairs, bucket).to(device))
+        for name, gradient in zip(gates, torch.autograd.grad(loss, list(gates.values())), strict=True):
+            sums[name] += gradient.abs().sum((0, 2, 3)).cpu()
+    return {name: (total / total.norm()).tolist() for name, total in sums.items()}
 
 
 def _nll(model: Seq2Seq, batch: Batch) -> Tensor:

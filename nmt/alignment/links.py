@@ -16,7 +16,9 @@ from nmt.data.links import Link, Links
 Array = npt.NDArray[Any]
 
 
-def word_weights(weights: Float[Array, "T S"], source_words: Sequence[int], target_words: Sequence[int]) -> Float[Array, "Tw Sw"]:
+def word_weights(
+    weights: Float[Array, "*h T S"], source_words: Sequence[int], target_words: Sequence[int]
+) -> Float[Array, "*h Tw Sw"]:
     """Attention between words, from attention between pieces: the sum over a source word's pieces, the mean over a target word's.
 
     A target word's row is then how its pieces share their attention among the source words. ``source_words`` and ``target_words``

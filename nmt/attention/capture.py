@@ -1,8 +1,8 @@
-"""Reading what a model attends to, without making it pay when nobody looks."""
+"""Reading what a model attends to, and how that matters, without making it pay when nobody looks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -30,13 +30,16 @@ class AttentionRecord:
 class Attention(nn.Module):
     """A module whose weights can be watched.
 
-    While ``record`` is set (by :func:`capture` alone), the module computes its weights explicitly and hands them over;
-    otherwise it is free to use a kernel that never builds them.
+    While ``record`` is set (by :func:`capture` alone), the module computes its weights explicitly and hands them over, and while ``gates``
+    are (by :func:`gate` alone) it multiplies them with these; otherwise it is free to use a kernel that never builds them.
     """
+
+    num_heads: int = 1
 
     def __init__(self) -> None:
         super().__init__()
         self.record: Callable[[Tensor, Tensor, Tensor | None], None] | None = None
+        self.gates: Float[Tensor, "B #h #T #S"] | None = None
 
 
 @contextmanager
@@ -64,3 +67,18 @@ def capture(attentions: dict[str, Attention], names: Iterable[str] | None = None
     finally:
         for name in chosen:
             attentions[name].record = None
+
+
+@contextmanager
+def gate(attentions: Mapping[str, Attention], gates: Mapping[str, Float[Tensor, "B #h #T #S"]]) -> Iterator[None]:
+    """Multiply the weights of the named attentions with ``gates`` while the block runs, after they were recorded.
+
+    The gradient with respect to a gate of 1 is that with respect to what it multiplies, times that.
+    """
+    try:
+        for name, factors in gates.items():
+            attentions[name].gates = factors
+        yield
+    finally:
+        for name in gates:
+            attentions[name].gates = None

@@ -52,9 +52,6 @@ class MultiHeadAttention(Attention):
         self.learned_gain = nn.Parameter(torch.ones(num_heads)) if learn_gain else None
         self.distribution, self.scope, self.bias = distribution, scope, bias
         self.output = nn.Linear(model_dim, model_dim)
-        self.head_gates: Float[Tensor, "B 1 h 1"] | None = (
-            None  # factors of what heads give, while somebody measures how they matter
-        )
 
     @property
     def kv_dim(self) -> int:
@@ -78,19 +75,19 @@ class MultiHeadAttention(Attention):
     def _attend(
         self, query: Tensor, key: Tensor, value: Tensor, query_layout: Layout, key_layout: Layout
     ) -> Float[Tensor, "... D"]:
-        if self.record:
+        if self.record or self.gates is not None:
             queries, keys, values = self._by_heads(query, key, value, query_layout, key_layout)
             weights = self._weights(queries, keys, query_layout, key_layout)
-            self.record(weights, values, self.output.weight.T.unflatten(0, (self.num_heads, -1)))
+            if self.record:
+                self.record(weights, values, self.output.weight.T.unflatten(0, (self.num_heads, -1)))
+            if self.gates is not None:
+                weights = weights * self.gates
             context = query_layout.unpad(plain_context(weights, values, self._dropout_prob()).transpose(1, 2))
         else:
             with record_function("attention"):
                 context = self._context(query, key, value, query_layout, key_layout)
         if self.training and self.head_dropout:
             context = context * self._kept_heads(context, query_layout)
-        if self.head_gates is not None:
-            assert not query_layout.packed
-            context = context * self.head_gates
         output: Tensor = self.output(context.flatten(-2))
         return output
 

@@ -79,6 +79,8 @@ class RecurrentAttention(Attention):
             else:
                 centres = self.scope.centres(query, position, source.mask.sum(1))
                 weights = self.scope.favour(self._distribute(scores, self.scope.window_mask(centres, source.mask)), centres)
+            if self.gates is not None:
+                weights = weights * self.gates[:, 0, torch.as_tensor(position, device=weights.device).view(-1)]
             if self.coverage is not None:
                 coverage = self.coverage(coverage, weights, query, source.covered)
             return source.values(weights), weights, coverage

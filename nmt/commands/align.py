@@ -8,9 +8,9 @@ from pathlib import Path
 from nmt.alignment.aligner import Alignment, align, symmetrized, write_alignments
 from nmt.alignment.heatmap import save_heatmap
 from nmt.alignment.links import AlignmentScores
-from nmt.commands.evaluate import read_test_set
 from nmt.commands.finished import FinishedRun, load_finished
 from nmt.commands.options import AlignCommand, RunCommand
+from nmt.commands.texts import read_text
 from nmt.config import AlignmentConfig, Precision
 from nmt.data.links import parse_links
 from nmt.data.pairs import ParallelText
@@ -24,10 +24,12 @@ def main(command: AlignCommand) -> int:
         raise ConfigError("`precision=int8` is for `nmt translate` and `nmt evaluate`; attention is read in fp32, bf16 or fp16")
     validate_name(command.name)
     run = load_finished(command)
-    given = {name: getattr(command, name) for name in ("layer", "head", "shift", "method", "threshold", "num_heatmaps")}
+    given = {
+        name: getattr(command, name) for name in ("attribution", "layer", "head", "shift", "method", "threshold", "num_heatmaps")
+    }
     alignment = dataclasses.replace(run.config.alignment, **{name: value for name, value in given.items() if value is not None})
     validate_alignment(alignment)
-    text = read_test_set(command, run.config, command.links)
+    text = read_text(command.run, run.config, "test", command.source, command.target, command.links)
     folder = Path(command.run) / "alignment" / command.name
     alignments = align(run.model, run.tokenizers, text.sources, text.targets, alignment, run.device, run.precision)
     if command.reverse is not None:

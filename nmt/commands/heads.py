@@ -12,10 +12,9 @@ from nmt.alignment.importance import Importance, head_importance, least_importan
 from nmt.attention.pruning import remove_heads
 from nmt.commands.finished import FinishedRun, load_finished
 from nmt.commands.options import HeadsCommand
-from nmt.config import Config, Precision, TransformerConfig
+from nmt.commands.texts import read_text
+from nmt.config import Precision, TransformerConfig
 from nmt.data.pairs import ParallelText
-from nmt.data.prepare import prepare
-from nmt.data.reader import read_pairs
 from nmt.decoding.scorer import Scorer
 from nmt.errors import ConfigError
 from nmt.files import write_json_atomic
@@ -30,7 +29,7 @@ def main(command: HeadsCommand) -> int:
     run = load_finished(command)
     if not isinstance(run.config.model, TransformerConfig):
         raise ConfigError(f"the model in {command.run} is {run.config.model.kind.name}, whose attention has one head")
-    text = _read_text(command, run.config)
+    text = read_text(command.run, run.config, "dev", command.source, command.target)
     importance = head_importance(run.model, run.tokenizers, text.sources, text.targets, run.device)
     folder = Path(command.run) / "heads" / command.name
     folder.mkdir(parents=True, exist_ok=True)
@@ -66,17 +65,6 @@ def _validate(command: HeadsCommand) -> None:
         raise ConfigError(f"`output` must be a new folder, but {command.output} exists")
     if command.precision is Precision.int8:
         raise ConfigError("`precision=int8` is for `nmt translate` and `nmt evaluate`; importance is computed in fp32")
-
-
-def _read_text(command: HeadsCommand, config: Config) -> ParallelText:
-    """The pairs of the files that a command names, or the dev set of its run."""
-    if command.source and command.target:
-        return read_pairs(Path(command.source), Path(command.target))
-    if command.source or command.target:
-        raise ConfigError("`source` and `target` must be given together")
-    store = prepare(config.data, config.tokenizer, config.seed)
-    RunFolder(Path(command.run)).check_data(store)
-    return store.split("dev").text
 
 
 def _chosen(model: Seq2Seq, importance: Importance, share: float) -> dict[str, list[int]]:

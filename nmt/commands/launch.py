@@ -40,6 +40,8 @@ SCHEMAS: dict[str, type] = {
     "translate": options.TranslateCommand,
     "score": options.ScoreCommand,
     "align": options.AlignCommand,
+    "attend": options.AttendCommand,
+    "faithfulness": options.FaithfulnessCommand,
     "heads": options.HeadsCommand,
     "average": options.AverageCommand,
     "compare": options.CompareCommand,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from nmt.config import Device, LinkMethod, LongLines, MetricName, Precision, Symmetrization, Weights
+from nmt.config import Attribution, Device, LinkMethod, LongLines, MetricName, Precision, Symmetrization, Weights
 
 
 class TranslationFormat(Enum):
@@ -20,6 +20,13 @@ class ScoreFormat(Enum):
     """A number a line, or a JSON object a line with the log-probability of every piece."""
 
     text = "text"
+    jsonl = "jsonl"
+
+
+class AttentionFormat(Enum):
+    """Arrays that numpy reads, or a JSON object a pair: see :mod:`nmt.alignment.extraction`."""
+
+    npz = "npz"
     jsonl = "jsonl"
 
 
@@ -133,13 +140,15 @@ class ScoreCommand(RunCommand):
 @dataclass(kw_only=True, slots=True)
 class AlignCommand(RunCommand):
     """``source``, ``target`` and gold ``links`` name other pairs than the run's test set; ``name`` is their folder under
-    ``alignment/``. ``layer``, ``head``, ``shift``, ``method``, ``threshold`` and ``num_heatmaps`` stand in for the run's own settings.
+    ``alignment/``. ``attribution``, ``layer``, ``head``, ``shift``, ``method``, ``threshold`` and ``num_heatmaps`` stand in for the
+    run's own settings.
     ``reverse`` is the folder of a run of the other direction, whose links are joined to this one's by ``symmetrization``."""
 
     name: str = "test"
     source: str | None = None
     target: str | None = None
     links: str | None = None
+    attribution: Attribution | None = None
     layer: int | None = None
     head: int | None = None
     shift: bool | None = None
@@ -148,6 +157,43 @@ class AlignCommand(RunCommand):
     num_heatmaps: int | None = None
     reverse: str | None = None
     symmetrization: Symmetrization = Symmetrization.grow_diag_final_and
+
+
+@dataclass(kw_only=True, slots=True)
+class AttendCommand(RunCommand):
+    """``source`` and ``target`` name other pairs than the run's test set; ``name`` is their folder under ``attention/``. A ``source`` alone
+    is translated first, and so is the test set's with ``translations``. No more than the first ``num_pairs`` are looked at.
+
+    ``attentions`` are names, where ``*`` is anything: ``decoder.cross.*``. They are between pieces, or between ``words``.
+    """
+
+    name: str = "test"
+    source: str | None = None
+    target: str | None = None
+    translations: bool = False
+    num_pairs: int | None = None
+    attentions: list[str] = field(default_factory=lambda: ["*"])
+    words: bool = False
+    format: AttentionFormat = AttentionFormat.npz
+
+
+@dataclass(kw_only=True, slots=True)
+class FaithfulnessCommand(RunCommand):
+    """``source`` and ``target`` name other pairs than the run's dev set; ``name`` is their folder under ``faithfulness/``. A ``source``
+    alone is translated first, and so is the dev set's unless ``translations`` is false. No more than the first ``num_pairs`` are explained.
+
+    ``counts`` are the numbers of source words that are named for each target word. ``layer`` and ``head`` of attention stand in for the
+    run's own settings.
+    """
+
+    name: str = "dev"
+    source: str | None = None
+    target: str | None = None
+    translations: bool = True
+    num_pairs: int | None = 200
+    counts: list[int] = field(default_factory=lambda: [1, 2, 3])
+    layer: int | None = None
+    head: int | None = None
 
 
 @dataclass(kw_only=True, slots=True)

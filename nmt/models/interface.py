@@ -98,5 +98,9 @@ class Seq2Seq(Predictor):
         return logits
 
     @abstractmethod
+    def source_embedding(self) -> nn.Module:
+        """What makes vectors (..., E) of source ids, before anything else is done with them; it may serve the target too."""
+
+    @abstractmethod
     def attentions(self) -> dict[str, Attention]:
         """Every attention by name: ``encoder.self.2``, ``decoder.self.0``, ``decoder.cross.0``, ..."""

@@ -231,6 +231,9 @@ class RecurrentSeq2Seq(Seq2Seq):
     def output_layer(self) -> nn.Linear:
         return self.embeddings.output
 
+    def source_embedding(self) -> nn.Module:
+        return self.embeddings.source
+
     def attentions(self) -> dict[str, Attention]:
         return {"decoder.cross.0": self.attention}
 

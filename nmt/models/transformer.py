@@ -217,6 +217,9 @@ class Transformer(Seq2Seq):
     def output_layer(self) -> nn.Linear:
         return self.embeddings.output
 
+    def source_embedding(self) -> nn.Module:
+        return self.embeddings.source
+
     def attentions(self) -> dict[str, Attention]:
         encoder = cast(list[EncoderLayer], list(self.encoder))
         decoder = self._decoder_layers()

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from nmt.alignment.aligner import align, cross_attention_name, write_alignments
+from nmt.alignment.aligner import align, write_alignments
+from nmt.alignment.attribution import cross_attention_name
 from nmt.config import AlignmentConfig, LinkMethod, Precision, TokenizerConfig
 from nmt.data.links import parse_links
 from nmt.data.normalization import PLAIN

@@ -69,7 +69,7 @@ def test_importance_is_its_definition(model, tokenizers, max_tokens):
         expected = torch.tensor([by_definition(model, tokenizers, name, head) for head in range(HEADS)])
         torch.testing.assert_close(torch.tensor(values), expected / expected.norm(), atol=1e-4, rtol=1e-3)
     assert all(parameter.grad is None for parameter in model.parameters())
-    assert all(attention.head_gates is None for attention in model.attentions().values())
+    assert all(attention.gates is None for attention in model.attentions().values())
 
 
 def test_the_least_important_go_first():

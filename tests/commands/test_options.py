@@ -84,7 +84,7 @@ RUNS = {
     "alignment.shift=true alignment.threshold=0.2 "
     "tracking.progress=plain tracking.tensorboard=true tracking.num_samples=2 tracking.statistics=true",
     "the run": "model=luong TEXT name=mine output_dir=elsewhere seed=3 device=cpu precision=bf16 threads=1 data.store_dir=store "
-    "fresh=true",
+    "fresh=true alignment.attribution=gradient_attention",
     "dry run": "model=luong TEXT dry_run=true",
     "from another": "model=luong TEXT init_from=DIR/outputs/first",
 }

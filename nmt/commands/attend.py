@@ -1,0 +1,43 @@
+"""``nmt attend run=outputs/NAME``: the attention of every layer and head over pairs, as arrays or JSON."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from nmt.alignment.extraction import extract, write_jsonl, write_npz
+from nmt.commands.finished import load_finished
+from nmt.commands.options import AttendCommand, AttentionFormat
+from nmt.commands.texts import read_explained
+from nmt.config import Precision
+from nmt.errors import ConfigError
+from nmt.rules import validate_name
+
+
+def main(command: AttendCommand) -> int:
+    validate_name(command.name)
+    if command.precision is Precision.int8:
+        raise ConfigError("`precision=int8` is for `nmt translate` and `nmt evaluate`; attention is read in fp32, bf16 or fp16")
+    run = load_finished(command)
+    names = chosen_names(command.attentions, list(run.model.attentions()))
+    given = {name: getattr(command, name) for name in ("source", "target", "translations")}
+    sources, targets = read_explained(command.run, run, "test", **given, limit=command.num_pairs)
+    attentions = extract(
+        run.model, run.tokenizers, sources, targets, run.device, run.precision, names=names, of_words=command.words
+    )
+    folder = Path(command.run) / "attention" / command.name
+    write = write_npz if command.format is AttentionFormat.npz else write_jsonl
+    print(f"{', '.join(names)} of {write(folder, attentions)} pairs: {folder}")
+    return 0
+
+
+def chosen_names(patterns: list[str], names: list[str]) -> list[str]:
+    """Those of the names that a pattern matches, where ``*`` is anything.
+
+    Raises:
+        ConfigError: a pattern matches none.
+    """
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise ConfigError(f"no attention of this model is named {pattern}; there are {', '.join(names)}")
+    return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]

@@ -1,0 +1,65 @@
+"""``nmt faithfulness run=outputs/NAME``: how far attention, and what else says which source words matter, can be trusted."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+from nmt.alignment.faithfulness import Faithfulness, faithfulness
+from nmt.commands.finished import load_finished
+from nmt.commands.options import FaithfulnessCommand
+from nmt.commands.texts import read_explained
+from nmt.config import AlignmentConfig, Precision
+from nmt.errors import ConfigError
+from nmt.files import write_json_atomic
+from nmt.rules import validate_name
+from nmt.tables import format_table
+
+
+def main(command: FaithfulnessCommand) -> int:
+    validate_name(command.name)
+    if not command.counts or min(command.counts) < 1:
+        raise ConfigError("`counts` must be numbers of source words, each at least 1")
+    if command.precision is Precision.int8:
+        raise ConfigError(
+            "`precision=int8` is for `nmt translate` and `nmt evaluate`; attributions are computed in fp32, bf16 or fp16"
+        )
+    run = load_finished(command)
+    settings = run.config.alignment
+    chosen = AlignmentConfig(
+        layer=settings.layer if command.layer is None else command.layer,
+        head=settings.head if command.head is None else command.head,
+    )
+    given = {name: getattr(command, name) for name in ("source", "target", "translations")}
+    sources, targets = read_explained(command.run, run, "dev", **given, limit=command.num_pairs)
+    found = faithfulness(
+        run.model,
+        run.tokenizers,
+        sources,
+        targets,
+        chosen,
+        run.device,
+        run.precision,
+        counts=command.counts,
+        seed=run.config.seed,
+    )
+    folder = Path(command.run) / "faithfulness" / command.name
+    folder.mkdir(parents=True, exist_ok=True)
+    measures = {name: dataclasses.asdict(of_method) for name, of_method in found.items()}
+    write_json_atomic(folder / "faithfulness.json", {"pairs": len(sources), "methods": measures})
+    print(format_faithfulness(found))
+    print(f"\nmean loss of a target word's probability over {len(sources)} pairs; faithfulness.json is in {folder}")
+    return 0
+
+
+def format_faithfulness(found: Mapping[str, Faithfulness]) -> str:
+    """A row a method, the most comprehensive first; a column for each number of words that are erased, and that alone are kept."""
+    counts = list(next(iter(found.values())).comprehensiveness)
+    ranked = sorted(found.items(), key=lambda item: -item[1].comprehensiveness[counts[0]])
+    header = ["", *(f"top {count} erased" for count in counts), *(f"top {count} kept" for count in counts)]
+    rows = []
+    for name, of_method in ranked:
+        means = [measure[count] for measure in (of_method.comprehensiveness, of_method.sufficiency) for count in counts]
+        rows.append([name.replace("_", " "), *(f"{mean:.3f}" for mean in means)])
+    return format_table(header, rows)
