@@ -1,13 +1,15 @@
 """Word links of sentence pairs in Pharaoh's notation: how gold alignments are written, read and checked.
 
-A link (s, t) says that source word s and target word t translate each other; both count from 0.
+A link (s, t) says that source word s and target word t translate each other; both count from 0. Files in the notation of the shared task
+of NAACL 2003 (Mihalcea and Pedersen 2003) are turned into it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from nmt.errors import DataError
 
@@ -42,6 +44,50 @@ def parse_links(line: str, where: str = "links") -> Links:
         if match[2] == "-":
             sure.add(link)
     return Links(frozenset(sure), frozenset(possible))
+
+
+NAACL = re.compile(r"\s*(\d+)\s+(\d+)\s+(\d+)(?:\s+([SP]))?(?:\s+[01]?(?:\.\d+)?)?\s*")
+"""A link in NAACL's notation: sentence, source word, target word, all from 1; S(ure), the default, or P(ossible); a probability."""
+
+FEW = 10
+"""Links of so many pairs say from which number they count."""
+
+
+def read_gold(lines: Sequence[str], num_pairs: int, path: Path) -> list[str]:
+    """The lines of a gold file as Pharaoh's, one for each of so many pairs; ``path`` is for messages.
+
+    Raises:
+        DataError: there are not as many lines as pairs, a line of NAACL's notation is none or names a pair that is not there, or the
+            links of the file count from 1.
+    """
+    first = next((line for line in lines if line.strip()), "")
+    if NAACL.fullmatch(first):
+        return _from_naacl(lines, num_pairs, path)
+    if len(lines) != num_pairs:
+        raise DataError(f"{path} has {len(lines)} lines, but the text it aligns has {num_pairs}")
+    linked = [links for number, line in enumerate(lines, start=1) if (links := parse_links(line, f"{path}:{number}").possible)]
+    if len(linked) >= FEW and all(s and t for links in linked for s, t in links):
+        raise DataError(
+            f"{path}: no link has a first word, of {len(linked)} pairs; links must count from 0, these seem to count from 1"
+        )
+    return list(lines)
+
+
+def _from_naacl(lines: Sequence[str], num_pairs: int, path: Path) -> list[str]:
+    of_pairs: list[list[str]] = [[] for _ in range(num_pairs)]
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        if not (match := NAACL.fullmatch(line)):
+            raise DataError(
+                f"{path}:{number}: a link must be a sentence, a source word and a target word, S or P, but is {line!r}"
+            )
+        pair, s, t = (int(match[group]) - 1 for group in (1, 2, 3))
+        if not 0 <= pair < num_pairs:
+            raise DataError(f"{path}:{number}: there is no sentence {pair + 1}; the text has {num_pairs}, and they count from 1")
+        if s >= 0 and t >= 0:  # word 0 stands for no word
+            of_pairs[pair].append(f"{s}{'p' if match[4] == 'P' else '-'}{t}")
+    return [" ".join(links) for links in of_pairs]
 
 
 def format_links(links: Iterable[Link]) -> str:

@@ -17,10 +17,10 @@ from nmt.conversion import suggestion
 from nmt.data.bitext import Columns, PairFiles, open_bitext, resolve_format
 from nmt.data.hub import read_hub
 from nmt.data.lines import COMPRESSIONS, open_bytes, read_lines
-from nmt.data.links import check_links, parse_links
+from nmt.data.links import check_links, parse_links, read_gold
 from nmt.data.normalization import Normalizer
 from nmt.data.pairs import Mixture, Pairs, ParallelText, Tagged, joined, turn, whole
-from nmt.errors import ConfigError, DataError
+from nmt.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
@@ -296,9 +296,7 @@ def _suffix(path: str) -> str:
 
 def _read_links(path: Path, text: ParallelText) -> None:
     """Give a text its gold alignments, each of whose links must join two words that are there."""
-    text.links = read_lines(path)
-    if len(text.links) != len(text):
-        raise DataError(f"{path} has {len(text.links)} lines, but the text it aligns has {len(text)}")
+    text.links = read_gold(read_lines(path), len(text), path)
     for where, line, source, target in _numbered(path, text):
         check_links(parse_links(line, where), len(source.split()), len(target.split()), where)
 

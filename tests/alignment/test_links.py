@@ -1,13 +1,16 @@
 """Notation of links, attention between words, and alignment scores, against hand-worked cases and plain loops."""
 
+import os
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from nmt.alignment.links import alignment_scores, argmax_links, mutual_links, read_links, threshold_links, word_weights
 from nmt.config import AlignmentConfig, LinkMethod
-from nmt.data.links import Links, check_links, format_links, parse_links, swap_links
+from nmt.data.links import Links, check_links, format_links, parse_links, read_gold, swap_links
+from nmt.data.reader import read_pairs
 from nmt.errors import DataError
 
 
@@ -148,3 +151,59 @@ def test_alignment_scores_are_those_of_a_plain_loop():
         assert scores.aer == pytest.approx(1 - (hits_sure + hits_possible) / (size + num_sure))
         assert scores.precision == pytest.approx(hits_possible / size)
         assert scores.recall == pytest.approx(hits_sure / num_sure)
+
+
+def test_error_rates_are_those_of_another_library():
+    """1,000 random sets of links; nltk has the rate of a pair."""
+    from nltk.translate.metrics import alignment_error_rate
+
+    generator = random.Random(11)
+    for _ in range(1_000):
+        cells = [(s, t) for s in range(generator.randint(1, 7)) for t in range(generator.randint(1, 5))]
+        sure = {cell for cell in cells if generator.random() < 0.2}
+        possible = sure | {cell for cell in cells if generator.random() < 0.3}
+        predicted = {cell for cell in cells if generator.random() < 0.4}
+        if predicted or sure:
+            expected = alignment_error_rate(sure, predicted, possible)
+            found = alignment_scores([frozenset(predicted)], [Links(frozenset(sure), frozenset(possible))]).aer
+            assert found == pytest.approx(expected, abs=1e-12)
+
+
+GOLD = Path("gold.txt")
+
+
+def test_naacl_links_count_from_1_and_may_join_no_word():
+    lines = ["0001 1 1 S", "1 2 3 P", "3 0 2 S", "", " 3\t4 1", "3 2 2 P 0.75", "3 5 0"]
+    assert read_gold(lines, 4, GOLD) == ["0-0 1p2", "", "3-0 1p1", ""]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("5 1 1", r"gold\.txt:2: there is no sentence 5; the text has 4"),
+        ("0 1 1", r"gold\.txt:2: there is no sentence 0; the text has 4"),
+        ("1-1", r"gold\.txt:2: a link must be a sentence, a source word and a target word"),
+        ("1 1 1 Q", r"gold\.txt:2: a link must be"),
+    ],
+)
+def test_what_is_no_naacl_link_is_refused(line, message):
+    with pytest.raises(DataError, match=message):
+        read_gold(["1 1 1 S", line], 4, GOLD)
+
+
+def test_a_file_that_counts_from_1_is_refused():
+    lines = ["1-1 2p3"] * 10
+    with pytest.raises(DataError, match=r"gold\.txt: no link has a first word, of 10 pairs; .*count from 1"):
+        read_gold([*lines, ""], 11, GOLD)
+    assert read_gold(lines[:9], 9, GOLD) == lines[:9]  # too few to tell
+    assert read_gold([*lines, "0-4"], 11, GOLD)[-1] == "0-4"
+
+
+DATA = Path(os.environ.get("NMT_DATA", "../shared/data")) / "alignment/en-fr-hansards447"
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason=f"{DATA} is not there")
+def test_the_hansards():
+    text = read_pairs(DATA / "test.en", DATA / "test.fr", DATA / "test.align")
+    gold = [parse_links(line) for line in text.links]
+    assert (len(gold), sum(len(g.sure) for g in gold), sum(len(g.possible - g.sure) for g in gold)) == (447, 4_038, 13_400)
