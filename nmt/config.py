@@ -766,6 +766,9 @@ class AlignmentConfig:
     ``attention`` and its ``norms`` are of a decoder layer (negative counts from the top), ``attention`` also of a head (null: their mean);
     other attributions are of all layers. ``threshold`` is the least weight of a link where that is the method. With ``shift`` a target
     word's row is the attention while it is the decoder's input, not while it is predicted (Shift-Att, Chen et al. 2020).
+
+    The first ``num_heatmaps`` pairs are shown, and by the first ``num_erased`` of a run's translations of its test set the report says
+    how far attributions can be trusted.
     """
 
     attribution: Attribution = Attribution.attention
@@ -775,6 +778,7 @@ class AlignmentConfig:
     method: LinkMethod = LinkMethod.mutual
     threshold: float = 0.3
     num_heatmaps: int = 10
+    num_erased: int = 20
 
 
 @dataclass(kw_only=True, slots=True)

@@ -154,8 +154,11 @@ def validate_alignment(alignment: AlignmentConfig) -> None:
     """Check the settings of an alignment.
 
     Raises:
-        ConfigError: the threshold is no weight, or a setting is not one of the attribution's.
+        ConfigError: the threshold is no weight, a number is below 0, or a setting is not one of the attribution's.
     """
+    for name in ("num_heatmaps", "num_erased"):
+        if getattr(alignment, name) < 0:
+            raise ConfigError(f"`alignment.{name}` must be at least 0, but is {getattr(alignment, name)}")
     attribution = alignment.attribution
     if alignment.shift and attribution not in (Attribution.attention, Attribution.norms):
         raise ConfigError(

@@ -45,6 +45,7 @@ FREE_TO_CHANGE = (
     "device",
     "tracking.",
     "alignment.num_heatmaps",
+    "alignment.num_erased",
     "data.store_dir",
     "train.max_steps",
     "train.max_epochs",

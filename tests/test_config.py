@@ -207,6 +207,7 @@ def test_what_is_no_time(value):
             {"alignment": AlignmentConfig(attribution=Attribution.norms, head=1)},
             "`alignment.head` is for attention; `alignment.attribution=norms` is about all heads",
         ),
+        ({"alignment": AlignmentConfig(num_erased=-1)}, "`alignment.num_erased` must be at least 0, but is -1"),
         ({"alignment": AlignmentConfig(threshold=0.0)}, "`alignment.threshold` must be above 0 and at most 1, but is 0.0"),
         ({"search": SearchConfig(min_length=-1)}, "`search.min_length` must be at least 0, but is -1"),
         ({"search": SearchConfig(no_repeat_ngram=-1)}, "`search.no_repeat_ngram` must be at least 0, but is -1"),

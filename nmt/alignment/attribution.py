@@ -86,12 +86,13 @@ def norms(model: Seq2Seq, batch: Batch, layer: int) -> Float[Tensor, "B T S"]:
         ConfigError: the model does not have the layer.
     """
     record = _cross_attention(model, batch, layer)
-    weights, added = at_least_float32(record.weights), at_least_float32(record.values)
-    if record.output_weight is not None:
-        added = added @ at_least_float32(record.output_weight)  # (B, h, S, D)
-    products = torch.einsum("bhsd,bgsd->bshg", added, added)  # the T x S vectors themselves would be D times as much
-    squares = torch.einsum("bhts,bshg,bgts->bts", weights, products, weights)
-    return squares.clamp(min=0).sqrt()
+    with torch.autocast(batch.source.device.type, enabled=False):
+        weights, added = at_least_float32(record.weights), at_least_float32(record.values)
+        if record.output_weight is not None:
+            added = added @ at_least_float32(record.output_weight)  # (B, h, S, D)
+        products = torch.einsum("bhsd,bgsd->bshg", added, added)  # the T x S vectors themselves would be D times as much
+        squares = torch.einsum("bhts,bshg,bgts->bts", weights, products, weights)
+        return squares.clamp(min=0).sqrt()
 
 
 @torch.no_grad()
@@ -104,7 +105,8 @@ def rollout(model: Seq2Seq, batch: Batch) -> Float[Tensor, "B T S"]:
     but for a factor.
     """
     records = _forced(model, batch, list(model.attentions()))
-    return roll_out({record.name: at_least_float32(record.weights).mean(1) for record in records})[1]
+    with torch.autocast(batch.source.device.type, enabled=False):
+        return roll_out({record.name: at_least_float32(record.weights).mean(1) for record in records})[1]
 
 
 def roll_out(weights: Weights) -> tuple[Float[Tensor, "B T T"], Float[Tensor, "B T S"]]:
@@ -141,7 +143,8 @@ def gradient_attention(model: Seq2Seq, batch: Batch) -> Float[Tensor, "B T S"]:
         logits = _logits(model, batch)
     for position, gradients in enumerate(_gradients(logits, batch, list(gates.values()))):
         relevance = {name: gradient.clamp(min=0).mean(1) for name, gradient in zip(gates, gradients, strict=True)}
-        rows.append(carry_relevance(relevance)[:, position])
+        with torch.autocast(batch.source.device.type, enabled=False):
+            rows.append(carry_relevance(relevance)[:, position])
     return torch.stack(rows, 1)
 
 

@@ -5,8 +5,9 @@ DeYoung et al. 2020, "ERASER: a benchmark to evaluate rationalized NLP models", 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from nmt.config import AlignmentConfig, Attribution, Precision
 from nmt.data.batching import IdPairs, make_batch
 from nmt.data.tokenizer import Tokenizers
 from nmt.decoding.scorer import Scorer
-from nmt.errors import DataError
+from nmt.files import write_json_atomic
 from nmt.hardware import autocast
 from nmt.models.interface import Seq2Seq
 
@@ -104,17 +105,17 @@ def faithfulness(
 ) -> dict[str, Faithfulness]:
     """Of every attribution by its name, and of :data:`ERASURE` and :data:`RANDOM`; layer and head of attention are those that are set.
 
-    Pairs with a blank side are left out; where ``counts`` words are to be named a pair counts if it has more of them.
+    Pairs with a blank side are left out; where ``counts`` words are to be named a pair counts if it has more of them. Nothing where no
+    pair has two source words.
 
     Raises:
-        DataError: no pair has two source words.
         ConfigError: the model does not have the layer or head.
     """
     pairs = ForcedPairs.of(tokenizers, sources, targets)
     erasures = Erasures(pairs, tokenizers, Scorer(model, tokenizers, device, precision, max_tokens=max_tokens))
     chosen = [pair for pair in pairs.filled.tolist() if len(erasures.everything(pair)) > 1]
     if not chosen:
-        raise DataError("faithfulness needs a pair with two source words and a target word, but there is none")
+        return {}
     singles = {pair: [erasures.everything(pair) - {s} for s in sorted(erasures.everything(pair))] for pair in chosen}
     erasures.compute((pair, kept) for pair in chosen for kept in (erasures.everything(pair), *singles[pair]))
     scores = _word_scores(model, tokenizers, pairs, erasures, config, device, precision, max_tokens)
@@ -173,3 +174,10 @@ def _measure(erasures: Erasures, named: dict[int, Named]) -> Faithfulness:
         {count: mean_loss(others(rows)) for count, rows in named.items()},
         {count: mean_loss(rows) for count, rows in named.items()},
     )
+
+
+def write_faithfulness(folder: Path, found: Mapping[str, Faithfulness], num_pairs: int) -> None:
+    """Write ``faithfulness.json``: the number of ``pairs``, and both measures of all ``methods``, by how many words were named."""
+    folder.mkdir(parents=True, exist_ok=True)
+    measures = {name: asdict(of_method) for name, of_method in found.items()}
+    write_json_atomic(folder / "faithfulness.json", {"pairs": num_pairs, "methods": measures})

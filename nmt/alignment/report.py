@@ -1,18 +1,22 @@
-"""The report of a run: one HTML file that needs no network, no script and no other file."""
+"""The report of a run: one HTML file that needs no network and no other file."""
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import yaml
 
+from nmt.data.links import Links
 from nmt.files import read_json_lines, write_text_atomic
 from nmt.text import printable
 
@@ -28,13 +32,25 @@ NICE = [1, 2, 5, 10]  # distances of ticks, times a power of ten
 
 
 @dataclass(frozen=True, slots=True)
+class WordViews:
+    """What can be seen of how the target words of a pair go back to its source words: ``views`` by name, (target words, source words),
+    from 0 to 1, and gold links where they are known."""
+
+    source_words: Sequence[str]
+    target_words: Sequence[str]
+    views: Mapping[str, npt.NDArray[Any]]
+    gold: Links | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
-    """A translation to show; ``heatmap_png`` is the picture of its alignment."""
+    """A translation to show; ``heatmap_png`` is the picture of its alignment, ``words`` what there is to be explored in it."""
 
     source: str
     reference: str
     hypothesis: str
     heatmap_png: bytes | None = None
+    words: WordViews | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +63,7 @@ class ReportData:
         data: ``data.json``: languages, cleaning (by split: read, kept, dropped, repaired), splits (pairs and pieces).
         metrics: the records of ``metrics.jsonl``.
         alignment: the content of ``scores.json`` as :func:`nmt.alignment.aligner.write_alignments` makes it.
+        faithfulness: that of ``faithfulness.json`` as :func:`nmt.alignment.faithfulness.write_faithfulness` makes it.
     """
 
     name: str
@@ -56,6 +73,7 @@ class ReportData:
     metrics: Sequence[Mapping[str, Any]]
     alignment: Mapping[str, Any]
     samples: Sequence[Sample]
+    faithfulness: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,18 +111,27 @@ def read_run(folder: Path, samples: Sequence[Sample]) -> ReportData:
         metrics=read_json_lines(metrics) if metrics.exists() else [],
         alignment=read_json(folder / "alignment" / "test" / "scores.json"),
         samples=samples,
+        faithfulness=read_json(folder / "faithfulness" / "test" / "faithfulness.json"),
     )
 
 
 def write_report(path: Path, data: ReportData) -> None:
-    """Write the report. Whatever stands in the data is shown as text: nothing of it becomes markup."""
+    """Write the report. Whatever stands in the data is shown as text: nothing of it becomes markup, or runs; the one script is the report's
+    own, which the page's policy knows by its hash."""
     from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"printable": printable, "base64": lambda png: base64.b64encode(png).decode("ascii")}
-    template = environment.from_string(resources.files("nmt.alignment").joinpath("report.html.jinja").read_text(encoding="utf-8"))
+    files = resources.files("nmt.alignment")
+    script = files.joinpath("report.js").read_text(encoding="utf-8")
+    template = environment.from_string(files.joinpath("report.html.jinja").read_text(encoding="utf-8"))
     page = template.render(
         report=data,
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
+        words_json=lambda words: Markup(words_json(words)),
+        trust=_trust(data.faithfulness),
         facts=_facts(data),
         scores=_scores(data.status),
         charts=[chart for title, names in CHARTS.items() if (chart := make_chart(title, names, data.metrics))],
@@ -147,6 +174,33 @@ def make_chart(title: str, names: Iterable[str], metrics: Iterable[Mapping[str, 
     ]
     x_ticks = [(x_place(x), f"{x:,.0f}") for x in x_values]
     return Chart(title, lines, x_ticks, [(y_place(y), f"{y:.3g}") for y in y_values])
+
+
+def words_json(words: WordViews) -> str:
+    """What the script reads of a pair, in percent, without any character that HTML knows."""
+    gold = [] if words.gold is None else [[s, t, (s, t) in words.gold.sure] for s, t in sorted(words.gold.possible)]
+    value = {
+        "source": [printable(word) for word in words.source_words],
+        "target": [printable(word) for word in words.target_words],
+        "views": {name: np.rint(100 * weights).astype(int).tolist() for name, weights in words.views.items()},
+        "gold": gold,
+    }
+    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _trust(faithfulness: Mapping[str, Any]) -> tuple[list[str], list[tuple[str, list[str]]]]:
+    """The numbers of words that are named, and a row a method, the most comprehensive first: what erasing and keeping so many does."""
+    methods = faithfulness.get("methods", {})
+    if not methods:
+        return [], []
+    counts = list(next(iter(methods.values()))["comprehensiveness"])
+    ranked = sorted(methods.items(), key=lambda item: -item[1]["comprehensiveness"][counts[0]])
+    measures = ("comprehensiveness", "sufficiency")
+    return counts, [
+        (name.replace("_", " "), [f"{100 * values[measure][count]:.1f}" for measure in measures for count in counts])
+        for name, values in ranked
+    ]
 
 
 def _facts(data: ReportData) -> dict[str, str]:

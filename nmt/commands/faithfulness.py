@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
-from nmt.alignment.faithfulness import Faithfulness, faithfulness
+from nmt.alignment.faithfulness import Faithfulness, faithfulness, write_faithfulness
 from nmt.commands.finished import load_finished
 from nmt.commands.options import FaithfulnessCommand
 from nmt.commands.texts import read_explained
 from nmt.config import AlignmentConfig, Precision
-from nmt.errors import ConfigError
-from nmt.files import write_json_atomic
+from nmt.errors import ConfigError, DataError
 from nmt.rules import validate_name
 from nmt.tables import format_table
 
@@ -44,10 +42,10 @@ def main(command: FaithfulnessCommand) -> int:
         counts=command.counts,
         seed=run.config.seed,
     )
+    if not found:
+        raise DataError("faithfulness needs a pair with two source words and a target word, but there is none")
     folder = Path(command.run) / "faithfulness" / command.name
-    folder.mkdir(parents=True, exist_ok=True)
-    measures = {name: dataclasses.asdict(of_method) for name, of_method in found.items()}
-    write_json_atomic(folder / "faithfulness.json", {"pairs": len(sources), "methods": measures})
+    write_faithfulness(folder, found, len(sources))
     print(format_faithfulness(found))
     print(f"\nmean loss of a target word's probability over {len(sources)} pairs; faithfulness.json is in {folder}")
     return 0

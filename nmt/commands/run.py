@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 
 from nmt import distributed
+from nmt.alignment.faithfulness import faithfulness, write_faithfulness
 from nmt.alignment.heatmap import heatmap_png
 from nmt.alignment.links import AlignmentScores
-from nmt.alignment.report import Sample, read_run, write_report
+from nmt.alignment.report import Sample, WordViews, read_run, write_report
+from nmt.alignment.views import word_views
 from nmt.commands.align import align_text
 from nmt.commands.finished import load_finished
 from nmt.commands.options import RunCommand
@@ -70,16 +72,22 @@ def measure(folder: RunFolder, config: Config, store: Store) -> None:
     folder.update_status(scores=scores, signatures={score.name: score.signature for score in evaluation.scores})
     if config.tracking.tensorboard:
         write_hyperparameters(folder.path, flat(to_dict(config)), scores, folder.status["step"])
-    samples = [
-        Sample(
-            text.sources[i],
-            text.targets[i],
-            evaluation.translations[i].text,
-            heatmap_png(alignments[i], parse_links(text.links[i]) if text.links else None),
-        )
-        for i in range(min(config.alignment.num_heatmaps, len(text)))
-        if alignments[i].links
-    ]
+    hypotheses = [translation.text for translation in evaluation.translations]
+    erased, shown = slice(config.alignment.num_erased), slice(config.alignment.num_heatmaps)
+    trust = faithfulness(
+        run.model, run.tokenizers, text.sources[erased], hypotheses[erased], config.alignment, run.device, run.precision
+    )
+    write_faithfulness(folder.path / "faithfulness" / "test", trust, len(hypotheses[erased]))
+    views = word_views(
+        run.model, run.tokenizers, text.sources[shown], text.targets[shown], config.alignment, run.device, run.precision
+    )
+    samples = []
+    for i, of_pair in enumerate(views):
+        if alignments[i].links:
+            gold = parse_links(text.links[i]) if text.links else None
+            words = WordViews(alignments[i].source_words, alignments[i].target_words, of_pair, gold)
+            png = heatmap_png(alignments[i], gold)
+            samples.append(Sample(text.sources[i], text.targets[i], hypotheses[i], png, words))
     write_report(folder.report_file, read_run(folder.path, samples))
 
 

@@ -298,3 +298,13 @@ def test_input_gradient_is_a_difference(model):
 @pytest.mark.parametrize("method", Attribution)
 def test_it_works_where_gradients_are_off(model, method):
     assert attribute(model, batch(), AlignmentConfig(attribution=method)).isfinite().all()
+
+
+@pytest.mark.parametrize("method", Attribution)
+def test_what_is_made_of_attention_under_autocast_stays_float32(model, method):
+    config, given = AlignmentConfig(attribution=method), batch()
+    exact = attribute(model, given, config)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = attribute(model.float(), given, config)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.double(), exact, atol=0.1, rtol=0.1)

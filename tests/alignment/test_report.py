@@ -1,13 +1,30 @@
 """The report: whole, alone, and deaf to what sentences try."""
 
+import base64
+import hashlib
 import json
 import re
+import shutil
 from html.parser import HTMLParser
+from importlib import resources
 
+import numpy as np
 import pytest
 import yaml
 
-from nmt.alignment.report import CHART_HEIGHT, CHART_WIDTH, ReportData, Sample, make_chart, read_run, write_report
+from nmt.alignment.report import (
+    CHART_HEIGHT,
+    CHART_WIDTH,
+    ReportData,
+    Sample,
+    WordViews,
+    make_chart,
+    read_run,
+    words_json,
+    write_report,
+)
+from nmt.data.links import parse_links
+from nmt.text import printable
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -20,6 +37,12 @@ HOSTILE = [
     "$$ & &lt; <b>",
     "javascript:alert(1)",
 ]
+
+
+def word_views(source, target):
+    """Two views of a pair whose weights are all different."""
+    weights = np.arange(1, len(source) * len(target) + 1).reshape(len(target), len(source)) / 10
+    return WordViews(source, target, {"attention": weights, "norms": 1 - weights}, parse_links("0-0 1p0"))
 
 
 def report_data(**changes):
@@ -62,7 +85,14 @@ def report_data(**changes):
             }
             for name in ("sure_and_possible", "sure_only")
         },
-        "samples": [Sample("a dog", "ein Hund", "der Hund", b"\x89PNG")],
+        "samples": [Sample("a dog", "ein Hund", "der Hund", b"\x89PNG", word_views(["a", "dog"], ["ein", "Hund"]))],
+        "faithfulness": {
+            "pairs": 20,
+            "methods": {
+                name: {"comprehensiveness": {"1": value, "2": 0.5}, "sufficiency": {"1": 0.25, "2": 0.125}}
+                for name, value in (("random", 0.1), ("input_gradient", 0.375))
+            },
+        },
     }
     return ReportData(**(values | changes))
 
@@ -72,15 +102,16 @@ class Page(HTMLParser):
 
     def __init__(self, path):
         super().__init__()
-        self.tags, self.attributes, self.text = [], [], []
+        self.tags, self.attributes, self.elements, self.text, self.scripts = [], [], [], [], []
         self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
         self.attributes += attrs
+        self.elements.append((tag, attrs))
 
     def handle_data(self, data):
-        self.text.append(data)
+        (self.scripts if self.tags[-1:] == ["script"] and self.cdata_elem else self.text).append(data)
 
 
 @pytest.fixture
@@ -105,6 +136,8 @@ def test_everything_is_shown(write):
         "nrefs:1|case:mixed",
         "der Hund",
         "too long 3 –",
+        "20 of the test set",
+        "input gradient 37.5 50.0 25.0 12.5 random 10.0 50.0 25.0 12.5",
     ):
         assert words in text, words
     assert "pairs kept 1,999 11" in text
@@ -113,25 +146,44 @@ def test_everything_is_shown(write):
     assert "kind: luong" in text
 
 
-def test_the_page_needs_nothing_else_and_runs_nothing(write):
+def test_the_page_needs_nothing_else_and_runs_its_own_script_alone(write):
     page = write()
-    assert "script" not in page.tags
+    assert [dict(attributes) for tag, attributes in page.elements if tag == "script"] == [{"type": "application/json"}, {}]
+    script = resources.files("nmt.alignment").joinpath("report.js").read_text(encoding="utf-8")
+    assert [text for text in page.scripts if not text.startswith("{")] == [script]
+    allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     assert not {"link", "iframe", "object"} & set(page.tags)
-    assert dict(page.attributes)["content"] is not None
     policies = [value for name, value in page.attributes if name == "content" and "default-src" in value]
-    assert policies == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
+    assert policies == [f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{allowed}'"]
     for name, value in page.attributes:
         assert not name.startswith("on")
         if name in ("src", "href"):
             assert value.startswith("data:image/png;base64,")
     assert "url(" not in "".join(page.text)
     assert "@import" not in "".join(page.text)
+    for unsafe in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "fetch("):
+        assert unsafe not in script
+
+
+def test_what_the_script_reads():
+    words = WordViews(["<b>&", "a"], ["\u202e</script>"], {"attention": np.array([[0.254, 0.126]])}, parse_links("0p0 1-0"))
+    text = words_json(words)
+    assert not set("<>&") & set(text)
+    assert text.isascii()
+    assert json.loads(text) == {
+        "source": ["<b>&", "a"],
+        "target": ["\\u202e</script>"],
+        "views": {"attention": [[25, 13]]},
+        "gold": [[0, 0, False], [1, 0, True]],
+    }
 
 
 @pytest.mark.promise(24)
 def test_no_sentence_becomes_markup(write):
-    harmless = write(samples=[Sample("a", "b", "c", b"x")] * len(HOSTILE), metrics=[], alignment={})
-    hostile = write(samples=[Sample(text, text, text, b"x") for text in HOSTILE], metrics=[], alignment={})
+    harmless = write(samples=[Sample("a", "b", "c", b"x", word_views(["a"], ["b"]))] * len(HOSTILE), metrics=[], alignment={})
+    hostile = write(
+        samples=[Sample(text, text, text, b"x", word_views([text], [text])) for text in HOSTILE], metrics=[], alignment={}
+    )
     assert hostile.tags == harmless.tags
     assert hostile.attributes == harmless.attributes
     shown = "".join(hostile.text)
@@ -150,7 +202,7 @@ def test_no_name_or_setting_becomes_markup(write):
 
 
 def test_a_run_that_just_began_has_a_report(write):
-    page = write(status={}, data={}, metrics=[], alignment={}, samples=[])
+    page = write(status={}, data={}, metrics=[], alignment={}, samples=[], faithfulness={})
     assert page.tags.count("section") == 1
 
 
@@ -183,3 +235,74 @@ def test_charts_of_one_value_or_none():
         assert len({text for _, text in flat.y_ticks}) == len(flat.y_ticks) > 1
     assert make_chart("t", ["a"], [{"step": 3, "a": None}, {"step": 3, "b": 1.0}]) is None
     assert make_chart("t", ["a"], []) is None
+
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+SWITCHES = ["headless=new", "no-sandbox", "disable-gpu", "disable-background-networking", "no-first-run", "window-size=1200,900"]
+SOURCE, TARGET = ["the", "small", "dog"], ["der", "kleine", "Hund", "\u05db\u05dc\u05d1"]
+
+
+@pytest.fixture
+def browser():
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for switch in SWITCHES:
+        options.add_argument(f"--{switch}")
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.mark.long
+@pytest.mark.promise(24)
+@pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="chromium and chromedriver are not installed")
+def test_a_person_points_at_words(browser, tmp_path):
+    """Every word is pointed at in every view, and what lights up is read; texts that would be markup stay texts, and nothing else runs."""
+    from selenium.webdriver import ActionChains, Keys
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.support.ui import Select
+
+    def shares(words):
+        return [word.get_attribute("title") for word in words]
+
+    weights = np.arange(12).reshape(4, 3) / 20
+    gold = parse_links("0-0 1p1 2p1")
+    words = WordViews(SOURCE, TARGET, {"attention": weights, "norms": 1 - weights}, gold)
+    hostile = WordViews(HOSTILE, HOSTILE, {"attention": np.eye(len(HOSTILE))})
+    samples = [Sample("a", "b", "c", None, words), Sample("a", "b", "c", None, hostile), Sample("a", "b", "c")]
+    write_report(tmp_path / "report.html", report_data(samples=samples))
+    browser.get((tmp_path / "report.html").as_uri())
+    first, second = browser.find_elements(By.CLASS_NAME, "explorer")
+    source, target = (first.find_elements(By.CSS_SELECTOR, f".{side} span") for side in ("source", "target"))
+    assert ([word.text for word in source], [word.text for word in target]) == (SOURCE, TARGET)
+    assert not any(shares(source + target))
+
+    select = Select(first.find_element(By.TAG_NAME, "select"))
+    for name, view in words.views.items():
+        select.select_by_visible_text(name)
+        for t, word in enumerate(target):
+            ActionChains(browser).move_to_element(word).perform()
+            assert shares(source) == [f"{round(100 * weight)} %" for weight in view[t]]
+            assert word.get_attribute("class") == "pointed"
+        for s, word in enumerate(source):
+            ActionChains(browser).move_to_element(word).perform()
+            assert shares(target) == [f"{round(100 * weight)} %" for weight in view[:, s]]
+            assert not any(shares(source))
+    ActionChains(browser).move_to_element(target[1]).perform()
+    assert [word.get_attribute("class") for word in source] == ["lit", "lit possible", "lit possible"]
+    light, dark = (source[s].value_of_css_property("background-color") for s in (0, 2))
+    ActionChains(browser).move_to_element(browser.find_element(By.TAG_NAME, "h1")).perform()
+    assert not any(shares(source + target))
+    assert light != dark != source[2].value_of_css_property("background-color")
+    browser.execute_script("arguments[0].focus()", target[0])
+    assert source[0].get_attribute("class") == "lit sure"
+    ActionChains(browser).send_keys(Keys.TAB).perform()
+    assert target[1].get_attribute("class") == "pointed"
+
+    shown = [word.get_attribute("textContent") for word in second.find_elements(By.CSS_SELECTOR, ".source span")]
+    assert shown == [printable(text) for text in HOSTILE]
+    assert browser.execute_script("return document.scripts.length") == 3  # two of data, one that runs
+    assert not browser.find_elements(By.CSS_SELECTOR, ".explorer img, .explorer svg")
+    assert browser.get_log("browser") == []

@@ -81,7 +81,7 @@ RUNS = {
     "search.long_lines=split search.max_sentences=3",
     "sampling": "model=luong TEXT search.sample=true search.temperature=0.8 search.top_k=5 search.top_p=0.9",
     "looking": "model=transformer TEXT alignment.layer=0 alignment.head=1 alignment.method=argmax alignment.num_heatmaps=2 "
-    "alignment.shift=true alignment.threshold=0.2 "
+    "alignment.num_erased=3 alignment.shift=true alignment.threshold=0.2 "
     "tracking.progress=plain tracking.tensorboard=true tracking.num_samples=2 tracking.statistics=true",
     "the run": "model=luong TEXT name=mine output_dir=elsewhere seed=3 device=cpu precision=bf16 threads=1 data.store_dir=store "
     "fresh=true alignment.attribution=gradient_attention",
@@ -112,7 +112,14 @@ def text(tmp_path_factory, copy_files):
 def start(folder, name, words):
     """``nmt run`` in this process; its exit status."""
     values = dict(word.split("=", 1) for word in words)
-    base = ["tokenizer.vocab_size=30", "train.max_steps=2", "train.max_tokens=256", "schedule.warmup_steps=1", f"name={name}"]
+    base = [
+        "tokenizer.vocab_size=30",
+        "train.max_steps=2",
+        "train.max_tokens=256",
+        "schedule.warmup_steps=1",
+        "alignment.num_erased=1",
+        f"name={name}",
+    ]
     if values["data"] == "files":
         base += ["data.cleaning.max_copy_length=null"]
         if "data.dev_source" not in values and "data.dev_bitext" not in values:
