@@ -768,7 +768,8 @@ class AlignmentConfig:
     word's row is the attention while it is the decoder's input, not while it is predicted (Shift-Att, Chen et al. 2020).
 
     The first ``num_heatmaps`` pairs are shown, and by the first ``num_erased`` of a run's translations of its test set the report says
-    how far attributions can be trusted.
+    how far attributions can be trusted. What heads look at, and which sentences are not translated whole, is measured on the first
+    ``num_diagnosed`` pairs of the dev set, at every validation and in the report.
     """
 
     attribution: Attribution = Attribution.attention
@@ -779,6 +780,7 @@ class AlignmentConfig:
     threshold: float = 0.3
     num_heatmaps: int = 10
     num_erased: int = 20
+    num_diagnosed: int = 200
 
 
 @dataclass(kw_only=True, slots=True)

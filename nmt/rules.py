@@ -156,7 +156,7 @@ def validate_alignment(alignment: AlignmentConfig) -> None:
     Raises:
         ConfigError: the threshold is no weight, a number is below 0, or a setting is not one of the attribution's.
     """
-    for name in ("num_heatmaps", "num_erased"):
+    for name in ("num_heatmaps", "num_erased", "num_diagnosed"):
         if getattr(alignment, name) < 0:
             raise ConfigError(f"`alignment.{name}` must be at least 0, but is {getattr(alignment, name)}")
     attribution = alignment.attribution

@@ -46,6 +46,7 @@ FREE_TO_CHANGE = (
     "tracking.",
     "alignment.num_heatmaps",
     "alignment.num_erased",
+    "alignment.num_diagnosed",
     "data.store_dir",
     "train.max_steps",
     "train.max_epochs",

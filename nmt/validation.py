@@ -9,6 +9,7 @@ import torch
 
 from nmt import distributed
 from nmt.alignment.aligner import Alignment, align, score_alignments
+from nmt.alignment.diagnostics import diagnose
 from nmt.alignment.heatmap import heatmap_figure
 from nmt.config import Config, MetricName
 from nmt.data.batching import make_batch
@@ -46,7 +47,9 @@ class Validation:
         )
         scores = {f"dev_{score.name}": score.value for score in evaluation.scores}
         if distributed.is_main():
-            self._show(step, [translation.text for translation in evaluation.translations[: self.config.tracking.num_samples]])
+            hypotheses = [translation.text for translation in evaluation.translations]
+            self._show(step, hypotheses[: self.config.tracking.num_samples])
+            self._diagnose(step, hypotheses[: self.config.alignment.num_diagnosed])
             if links := self.split.links:
                 alignments = self._align(self.split.source_lines, self.split.target_lines)
                 scores["dev_aer"] = score_alignments(alignments, [parse_links(line) for line in links])["sure_and_possible"].aer
@@ -68,6 +71,20 @@ class Validation:
         for i, alignment in enumerate(self._align(sources, references)):
             if alignment.links:
                 self.tracker.figure(step, f"attention/{i}", heatmap_figure(alignment))
+
+    def _diagnose(self, step: int, hypotheses: list[str]) -> None:
+        translator = self.translator
+        diagnostics = diagnose(
+            self.objective.model,
+            translator.tokenizers,
+            self.split.source_lines[: len(hypotheses)],
+            hypotheses,
+            self.config.alignment,
+            translator.device,
+            translator.precision,
+        )
+        if means := diagnostics.means():
+            self.tracker.scalars(step, means)
 
     def _align(self, sources: list[str], targets: list[str]) -> list[Alignment]:
         translator = self.translator

@@ -64,6 +64,7 @@ class ReportData:
         metrics: the records of ``metrics.jsonl``.
         alignment: the content of ``scores.json`` as :func:`nmt.alignment.aligner.write_alignments` makes it.
         faithfulness: that of ``faithfulness.json`` as :func:`nmt.alignment.faithfulness.write_faithfulness` makes it.
+        diagnostics: that of ``diagnostics.json`` as :func:`nmt.alignment.diagnostics.write_diagnostics` makes it.
     """
 
     name: str
@@ -74,6 +75,7 @@ class ReportData:
     alignment: Mapping[str, Any]
     samples: Sequence[Sample]
     faithfulness: Mapping[str, Any] = field(default_factory=dict)
+    diagnostics: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,7 @@ def read_run(folder: Path, samples: Sequence[Sample]) -> ReportData:
         alignment=read_json(folder / "alignment" / "test" / "scores.json"),
         samples=samples,
         faithfulness=read_json(folder / "faithfulness" / "test" / "faithfulness.json"),
+        diagnostics=read_json(folder / "diagnostics" / "dev" / "diagnostics.json"),
     )
 
 
@@ -132,6 +135,8 @@ def write_report(path: Path, data: ReportData) -> None:
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
         words_json=lambda words: Markup(words_json(words)),
         trust=_trust(data.faithfulness),
+        head_rows=list(_head_rows(data.diagnostics)),
+        worst=_worst(data.diagnostics),
         facts=_facts(data),
         scores=_scores(data.status),
         charts=[chart for title, names in CHARTS.items() if (chart := make_chart(title, names, data.metrics))],
@@ -200,6 +205,35 @@ def _trust(faithfulness: Mapping[str, Any]) -> tuple[list[str], list[tuple[str, 
     return counts, [
         (name.replace("_", " "), [f"{100 * values[measure][count]:.1f}" for measure in measures for count in counts])
         for name, values in ranked
+    ]
+
+
+def _head_rows(diagnostics: Mapping[str, Any]) -> Iterable[tuple[str, list[tuple[str, float]]]]:
+    """Rows of the table of heads: what is written in each column, and how dark it is, from 0 to 1."""
+    heads = diagnostics.get("heads", {})
+    highest = max((head["entropy"] for of_attention in heads.values() for head in of_attention), default=0.0) or 1.0
+    for name, of_attention in heads.items():
+        for number, head in enumerate(of_attention):
+            cells = [(f"{head['entropy']:.2f}", head["entropy"] / highest)]
+            for measure in ("marks", "punctuation", "diagonal", "positional", "rarest"):
+                text = f"{100 * head[measure]:.0f} %"
+                cells.append((f"{text} at {head['offset']:+d}" if measure == "positional" else text, head[measure]))
+            yield f"{name}, head {number}", cells
+
+
+def _worst(diagnostics: Mapping[str, Any]) -> list[tuple[str, list[tuple[list[tuple[str, float]], str]]]]:
+    """The least translated and the most repeated sentences: source words with their coverage, and the target."""
+    titles = {"untranslated": "Least translated", "repeated": "Most repeated"}
+    return [
+        (
+            titles[measure],
+            [
+                (list(zip(each["source_words"], each["coverage"], strict=True)), " ".join(each["target_words"]))
+                for each in sentences
+                if each[measure] > 0
+            ],
+        )
+        for measure, sentences in diagnostics.get("worst", {}).items()
     ]
 
 

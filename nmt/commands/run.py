@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 
 from nmt import distributed
+from nmt.alignment.diagnostics import diagnose, write_diagnostics
 from nmt.alignment.faithfulness import faithfulness, write_faithfulness
 from nmt.alignment.heatmap import heatmap_png
 from nmt.alignment.links import AlignmentScores
 from nmt.alignment.report import Sample, WordViews, read_run, write_report
 from nmt.alignment.views import word_views
 from nmt.commands.align import align_text
-from nmt.commands.finished import load_finished
+from nmt.commands.finished import FinishedRun, load_finished
 from nmt.commands.options import RunCommand
 from nmt.commands.train import describe, train
 from nmt.config import Config
@@ -25,6 +26,9 @@ from nmt.hardware import resolve_device
 from nmt.run_folder import RunFolder, limits, own
 from nmt.text import format_time
 from nmt.tracking import write_hyperparameters
+
+Translated = tuple[list[str], list[str]]
+"""Sources and their translations."""
 
 
 def main(config: Config) -> int:
@@ -46,21 +50,24 @@ def main(config: Config) -> int:
 
 
 def measure(folder: RunFolder, config: Config, store: Store) -> None:
-    """Evaluate and align the test set with the run's chosen weights, and write the report; the scores are in the status.
+    """Evaluate and align the test set with the run's chosen weights, look into the model, and write the report; scores are in the status.
 
     Pairs of ``data.gold_source`` are aligned too; their error rates are ``gold_aer`` and ``gold_aer_sure``. Several processes share the
     sentences to be translated; all the rest is done by the main one.
     """
     run = load_finished(RunCommand(run=str(folder.path), device=config.device))
     text = store.split("test").text
+    translator = run.translator(config.search, config.seed)
     evaluation = evaluate(
-        run.translator(config.search, config.seed),
+        translator,
         text.sources,
         [text.targets],
         config.evaluation.metrics,
         languages(config.data)[1],
         folder.path / "evaluation" / "test" if distributed.is_main() else None,
     )
+    dev = store.split("dev").text.sources[: config.alignment.num_diagnosed]
+    dev_translations = [translation.text for translation in translator.translate(dev)]
     if not distributed.is_main():
         return
     scores = {score.name: round(score.value, 2) for score in evaluation.scores}
@@ -73,11 +80,8 @@ def measure(folder: RunFolder, config: Config, store: Store) -> None:
     if config.tracking.tensorboard:
         write_hyperparameters(folder.path, flat(to_dict(config)), scores, folder.status["step"])
     hypotheses = [translation.text for translation in evaluation.translations]
-    erased, shown = slice(config.alignment.num_erased), slice(config.alignment.num_heatmaps)
-    trust = faithfulness(
-        run.model, run.tokenizers, text.sources[erased], hypotheses[erased], config.alignment, run.device, run.precision
-    )
-    write_faithfulness(folder.path / "faithfulness" / "test", trust, len(hypotheses[erased]))
+    look_into(run, folder, (text.sources, hypotheses), (dev, dev_translations))
+    shown = slice(config.alignment.num_heatmaps)
     views = word_views(
         run.model, run.tokenizers, text.sources[shown], text.targets[shown], config.alignment, run.device, run.precision
     )
@@ -89,6 +93,16 @@ def measure(folder: RunFolder, config: Config, store: Store) -> None:
             png = heatmap_png(alignments[i], gold)
             samples.append(Sample(text.sources[i], text.targets[i], hypotheses[i], png, words))
     write_report(folder.report_file, read_run(folder.path, samples))
+
+
+def look_into(run: FinishedRun, folder: RunFolder, test: Translated, dev: Translated) -> None:
+    """Write how far attributions of translations of the test set can be trusted, and diagnostics of the dev set's."""
+    config = run.config.alignment
+    sources, translations = (lines[: config.num_erased] for lines in test)
+    trust = faithfulness(run.model, run.tokenizers, sources, translations, config, run.device, run.precision)
+    write_faithfulness(folder.path / "faithfulness" / "test", trust, len(sources))
+    found = diagnose(run.model, run.tokenizers, *dev, config, run.device, run.precision)
+    write_diagnostics(folder.path / "diagnostics" / "dev", found)
 
 
 def error_rates(scores: dict[str, AlignmentScores], prefix: str) -> dict[str, float]:

@@ -45,6 +45,26 @@ def word_views(source, target):
     return WordViews(source, target, {"attention": weights, "norms": 1 - weights}, parse_links("0-0 1p0"))
 
 
+def diagnostics(source, target):
+    heads = [
+        {
+            "entropy": 1.5,
+            "marks": 0.25,
+            "punctuation": 0.125,
+            "diagonal": 0.75,
+            "positional": 0.5,
+            "offset": -1,
+            "rarest": 0.0625,
+        }
+    ]
+    pair = {"source_words": source, "target_words": target, "coverage": [0.25, 1.5], "monotonicity": 1.0}
+    worst = {
+        "untranslated": [{**pair, "untranslated": 0.4, "repeated": 0.2}],
+        "repeated": [{**pair, "untranslated": 0.4, "repeated": 0}],
+    }
+    return {"pairs": 31, "heads": {"decoder.cross.0": heads}, "means": {}, "worst": worst}
+
+
 def report_data(**changes):
     values = {
         "name": "tiny",
@@ -86,6 +106,7 @@ def report_data(**changes):
             for name in ("sure_and_possible", "sure_only")
         },
         "samples": [Sample("a dog", "ein Hund", "der Hund", b"\x89PNG", word_views(["a", "dog"], ["ein", "Hund"]))],
+        "diagnostics": diagnostics(["the", "dog"], ["der", "Hund"]),
         "faithfulness": {
             "pairs": 20,
             "methods": {
@@ -137,6 +158,10 @@ def test_everything_is_shown(write):
         "der Hund",
         "too long 3 –",
         "20 of the test set",
+        "Over 31 of the model's translations",
+        "decoder.cross.0, head 0 1.50 25 % 12 % 75 % 50 % at -1 6 %",
+        "Least translated of them",
+        "the dog der Hund",
         "input gradient 37.5 50.0 25.0 12.5 random 10.0 50.0 25.0 12.5",
     ):
         assert words in text, words
@@ -144,6 +169,7 @@ def test_everything_is_shown(write):
     assert "source pieces a sentence 10.0 11.0" in text
     assert "sure only links 25.0 % 80.0 % 70.0 % 74.7 % 10 12" in text
     assert "kind: luong" in text
+    assert "Most repeated" not in text  # nothing is
 
 
 def test_the_page_needs_nothing_else_and_runs_its_own_script_alone(write):
@@ -180,9 +206,14 @@ def test_what_the_script_reads():
 
 @pytest.mark.promise(24)
 def test_no_sentence_becomes_markup(write):
-    harmless = write(samples=[Sample("a", "b", "c", b"x", word_views(["a"], ["b"]))] * len(HOSTILE), metrics=[], alignment={})
+    harmless = write(
+        samples=[Sample("a", "b", "c", b"x", word_views(["a"], ["b"]))] * len(HOSTILE), metrics=[], alignment={}, diagnostics={}
+    )
     hostile = write(
-        samples=[Sample(text, text, text, b"x", word_views([text], [text])) for text in HOSTILE], metrics=[], alignment={}
+        samples=[Sample(text, text, text, b"x", word_views([text], [text])) for text in HOSTILE],
+        metrics=[],
+        alignment={},
+        diagnostics={},
     )
     assert hostile.tags == harmless.tags
     assert hostile.attributes == harmless.attributes
@@ -191,6 +222,13 @@ def test_no_sentence_becomes_markup(write):
         assert shown.count(text) == 3
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", shown)
     assert "\\x1b[31m \\u202eabc\\u2066 \\x00" in shown
+
+
+@pytest.mark.promise(24)
+def test_no_diagnosed_sentence_becomes_markup(write):
+    plain, hostile = (write(diagnostics=diagnostics([text, text], [text])) for text in ("a", "".join(HOSTILE)))
+    assert hostile.tags == plain.tags
+    assert hostile.attributes == plain.attributes
 
 
 def test_no_name_or_setting_becomes_markup(write):
@@ -202,7 +240,7 @@ def test_no_name_or_setting_becomes_markup(write):
 
 
 def test_a_run_that_just_began_has_a_report(write):
-    page = write(status={}, data={}, metrics=[], alignment={}, samples=[], faithfulness={})
+    page = write(status={}, data={}, metrics=[], alignment={}, samples=[], faithfulness={}, diagnostics={})
     assert page.tags.count("section") == 1
 
 
