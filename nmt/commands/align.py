@@ -8,11 +8,12 @@ from pathlib import Path
 from nmt.alignment.aligner import Alignment, align, symmetrized, write_alignments
 from nmt.alignment.heatmap import save_heatmap
 from nmt.alignment.links import AlignmentScores
+from nmt.alignment.selection import Candidate, best_by_agreement, best_by_gold, candidates
 from nmt.commands.finished import FinishedRun, load_finished
-from nmt.commands.options import AlignCommand, RunCommand
+from nmt.commands.options import AlignCommand, RunCommand, Selection
 from nmt.commands.texts import read_text
 from nmt.config import AlignmentConfig, Precision
-from nmt.data.links import parse_links
+from nmt.data.links import parse_links, swap_links
 from nmt.data.pairs import ParallelText
 from nmt.data.reader import languages
 from nmt.errors import ConfigError
@@ -30,10 +31,15 @@ def main(command: AlignCommand) -> int:
     alignment = dataclasses.replace(run.config.alignment, **{name: value for name, value in given.items() if value is not None})
     validate_alignment(alignment)
     text = read_text(command.run, run.config, "test", command.source, command.target, command.links)
+    back = None if command.reverse is None else load_reverse(command, command.reverse, run)
+    settings = alignment, alignment
+    if command.select:
+        settings = select(command, command.select, run, back, alignment)
     folder = Path(command.run) / "alignment" / command.name
-    alignments = align(run.model, run.tokenizers, text.sources, text.targets, alignment, run.device, run.precision)
-    if command.reverse is not None:
-        alignments = symmetrized(alignments, align_backward(command, run, text, alignment), command.symmetrization)
+    alignments = align(run.model, run.tokenizers, text.sources, text.targets, settings[0], run.device, run.precision)
+    if back:
+        turned = align(back.model, back.tokenizers, text.targets, text.sources, settings[1], back.device, back.precision)
+        alignments = symmetrized(alignments, turned, command.symmetrization)
     scores = save(folder, alignments, text, alignment.num_heatmaps)
     print(f"alignments of {len(text)} pairs are in {folder}")
     if scores:
@@ -49,19 +55,57 @@ def align_text(
     return alignments, save(folder, alignments, text, config.num_heatmaps)
 
 
-def align_backward(command: AlignCommand, run: FinishedRun, text: ParallelText, config: AlignmentConfig) -> list[Alignment]:
-    """The alignments of the pairs turned round, by the run ``reverse``.
+def load_reverse(command: AlignCommand, path: str, run: FinishedRun) -> FinishedRun:
+    """The run that translates back.
 
     Raises:
-        ConfigError: that run does not translate back, or sees other words in the pairs.
+        ConfigError: it does not.
     """
-    assert command.reverse is not None
     given = {f.name: getattr(command, f.name) for f in dataclasses.fields(RunCommand)}
-    back = load_finished(RunCommand(**{**given, "run": command.reverse}))
+    back = load_finished(RunCommand(**{**given, "run": path}))
     there, here = languages(back.config.data), languages(run.config.data)
     if there != here[::-1]:
-        raise ConfigError(f"`reverse` must translate {here[1]}-{here[0]}, but {command.reverse} translates {'-'.join(there)}")
-    return align(back.model, back.tokenizers, text.targets, text.sources, config, back.device, back.precision)
+        raise ConfigError(f"`reverse` must translate {here[1]}-{here[0]}, but {path} translates {'-'.join(there)}")
+    return back
+
+
+def select(
+    command: AlignCommand, by: Selection, run: FinishedRun, back: FinishedRun | None, config: AlignmentConfig
+) -> tuple[AlignmentConfig, AlignmentConfig]:
+    """The settings with the layer, head and shift that align the run's dev set best, of the run and of the one that translates back.
+
+    Raises:
+        ConfigError: the dev set has no gold links, or there is nothing to agree with.
+        RunError: the run's data changed.
+    """
+    text = read_text(command.run, run.config, "dev", None, None)
+    chosen = slice(command.num_selected)
+
+    def tried(run: FinishedRun, sources: list[str], targets: list[str]) -> list[Candidate]:
+        return candidates(run.model, run.tokenizers, sources[chosen], targets[chosen], config, run.device, run.precision)
+
+    forward = tried(run, text.sources, text.targets)
+    backward = tried(back, text.targets, text.sources) if back else []
+    if by is Selection.agreement:
+        if not back:
+            raise ConfigError("`select=agreement` needs `reverse`, a run of the other direction")
+        there, here, share = best_by_agreement(forward, backward)
+        print(f"{describe(there.config)} and back {describe(here.config)} agree in {100 * share:.1f} % of their links on dev")
+        return there.config, here.config
+    if text.links is None:
+        raise ConfigError("`select=gold` needs gold links of the dev set; `select=agreement` and `reverse` do without")
+    best, rate = best_by_gold(forward, [parse_links(line) for line in text.links[chosen]])
+    print(f"{describe(best.config)} has the lowest AER on dev, {100 * rate:.1f} %")
+    if not back:
+        return best.config, best.config
+    turned, rate = best_by_gold(backward, [parse_links(swap_links(line)) for line in text.links[chosen]])
+    print(f"back {describe(turned.config)} has, {100 * rate:.1f} %")
+    return best.config, turned.config
+
+
+def describe(config: AlignmentConfig) -> str:
+    head = "mean of heads" if config.head is None else f"head {config.head}"
+    return f"layer {config.layer}, {head}{', shifted' if config.shift else ''}"
 
 
 def save(folder: Path, alignments: list[Alignment], text: ParallelText, num_heatmaps: int) -> dict[str, AlignmentScores]:

@@ -23,6 +23,13 @@ class ScoreFormat(Enum):
     jsonl = "jsonl"
 
 
+class Selection(Enum):
+    """What layer, head and shift of attention are chosen by, on the run's dev set: see :mod:`nmt.alignment.selection`."""
+
+    gold = "gold"
+    agreement = "agreement"
+
+
 class AttentionFormat(Enum):
     """Arrays that numpy reads, or a JSON object a pair: see :mod:`nmt.alignment.extraction`."""
 
@@ -142,7 +149,8 @@ class AlignCommand(RunCommand):
     """``source``, ``target`` and gold ``links`` name other pairs than the run's test set; ``name`` is their folder under
     ``alignment/``. ``attribution``, ``layer``, ``head``, ``shift``, ``method``, ``threshold`` and ``num_heatmaps`` stand in for the
     run's own settings.
-    ``reverse`` is the folder of a run of the other direction, whose links are joined to this one's by ``symmetrization``."""
+    ``reverse`` is the folder of a run of the other direction, whose links are joined to this one's by ``symmetrization``. ``select``
+    chooses layer, head and shift of both by the first ``num_selected`` pairs of the run's dev set."""
 
     name: str = "test"
     source: str | None = None
@@ -157,6 +165,8 @@ class AlignCommand(RunCommand):
     num_heatmaps: int | None = None
     reverse: str | None = None
     symmetrization: Symmetrization = Symmetrization.grow_diag_final_and
+    select: Selection | None = None
+    num_selected: int = 500
 
 
 @dataclass(kw_only=True, slots=True)

@@ -1,5 +1,7 @@
-"""``nmt align`` with a run of the other direction."""
+"""``nmt align`` with a run of the other direction, and with the layer and head that align best."""
 
+import itertools
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,8 +9,19 @@ import pytest
 
 from nmt.alignment.symmetrization import symmetrize
 from nmt.commands import align, train
-from nmt.commands.options import AlignCommand
-from nmt.config import LuongConfig, NormalizationConfig, Symmetrization, TrainConfig
+from nmt.commands.finished import load_finished
+from nmt.commands.options import AlignCommand, RunCommand, Selection
+from nmt.commands.texts import read_text
+from nmt.config import (
+    BuiltinDataConfig,
+    LuongConfig,
+    NormalizationConfig,
+    StackConfig,
+    Symmetrization,
+    TokenizerConfig,
+    TrainConfig,
+    TransformerConfig,
+)
 from nmt.data.links import parse_links
 from nmt.errors import ConfigError
 
@@ -48,3 +61,44 @@ def test_links_of_two_directions_are_joined(runs, tmp_path, method):
         align.main(AlignCommand(run=runs["there"], reverse=runs["there"], **pairs))
     with pytest.raises(ConfigError, match="of pair 1 they see other words"):
         align.main(AlignCommand(run=runs["there"], reverse=runs["lower"], **pairs))
+
+
+def test_layer_head_and_shift_are_chosen_on_dev(run_config, tmp_path, capsys):
+    """Two directions of the built-in corpus, whose dev set has gold links."""
+    model = TransformerConfig(
+        model_dim=12, num_heads=2, feedforward_dim=17, encoder=StackConfig(num_layers=1), decoder=StackConfig(num_layers=1)
+    )
+    config = run_config(model, train=LIMITS)
+    runs = {}
+    for name, direction in (("there", "en-de"), ("back", "de-en")):
+        data = BuiltinDataConfig(train_size=300, dev_size=20, test_size=7, direction=direction, store_dir=config.data.store_dir)
+        tokenizer = TokenizerConfig(vocab_size=300, hard_limit=False)
+        assert train.main(replace(config, name=name, data=data, tokenizer=tokenizer)) == 0
+        runs[name] = str(Path(config.output_dir) / name)
+    capsys.readouterr()
+    assert align.main(AlignCommand(run=runs["there"], select=Selection.gold)) == 0
+    out = capsys.readouterr().out
+    [rate] = re.findall(r"^layer 0, .*lowest AER on dev, (\S+) %$", out, re.MULTILINE)
+    assert align.main(AlignCommand(run=runs["there"], select=Selection.gold, reverse=runs["back"])) == 0
+    assert re.search(r"^back layer 0, .* has, \S+ %$", capsys.readouterr().out, re.MULTILINE)
+    assert align.main(AlignCommand(run=runs["there"], select=Selection.agreement, reverse=runs["back"], num_selected=9)) == 0
+    assert re.search(
+        r"^layer 0, .* and back layer 0, .* agree in \S+ % of their links on dev$", capsys.readouterr().out, re.MULTILINE
+    )
+    with pytest.raises(ConfigError, match="`select=agreement` needs `reverse`"):
+        align.main(AlignCommand(run=runs["there"], select=Selection.agreement))
+    text = read_text(runs["there"], load_finished(RunCommand(run=runs["there"])).config, "dev", None, None)
+    (tmp_path / "dev.en").write_text("".join(f"{line}\n" for line in text.sources))
+    (tmp_path / "dev.de").write_text("".join(f"{line}\n" for line in text.targets))
+    (tmp_path / "dev.align").write_text("".join(f"{line}\n" for line in text.links))
+    rates = []
+    for head, shift in itertools.product((None, 0, 1), (False, True)):
+        files = {"source": str(tmp_path / "dev.en"), "target": str(tmp_path / "dev.de"), "links": str(tmp_path / "dev.align")}
+        assert align.main(AlignCommand(run=runs["there"], name="dev", layer=0, head=head, shift=shift, **files)) == 0
+        rates.append(float(re.search(r"AER (\S+) %", capsys.readouterr().out)[1]))
+    assert float(rate) == min(rates)
+
+
+def test_without_gold_links_on_dev_nothing_is_chosen_by_them(runs):
+    with pytest.raises(ConfigError, match="`select=gold` needs gold links of the dev set"):
+        align.main(AlignCommand(run=runs["there"], select=Selection.gold))
