@@ -245,6 +245,13 @@ class LinkMethod(Enum):
     threshold = "threshold"
 
 
+class Picture(Enum):
+    """The file format of heatmaps."""
+
+    png = "png"
+    svg = "svg"
+
+
 class Symmetrization(Enum):
     """How links of two directions become one alignment: see :mod:`nmt.alignment.symmetrization`."""
 
@@ -779,6 +786,7 @@ class AlignmentConfig:
     method: LinkMethod = LinkMethod.mutual
     threshold: float = 0.3
     num_heatmaps: int = 10
+    picture: Picture = Picture.png
     num_erased: int = 20
     num_diagnosed: int = 200
 

@@ -45,6 +45,7 @@ FREE_TO_CHANGE = (
     "device",
     "tracking.",
     "alignment.num_heatmaps",
+    "alignment.picture",
     "alignment.num_erased",
     "alignment.num_diagnosed",
     "data.store_dir",

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+from jaxtyping import Float
+
 from nmt.alignment.aligner import Alignment
+from nmt.config import Picture
 from nmt.data.links import Links
 from nmt.files import write_bytes_atomic
 from nmt.text import escape, printable
@@ -16,7 +21,8 @@ from nmt.text import escape, printable
 MAX_WORDS = 100
 MAX_WORD_LENGTH = 24
 CELL_INCHES, MARGIN_INCHES, SCALE_INCHES = 0.28, 0.15, 0.75
-FONT, FONT_SIZE = "DejaVu Sans", 9  # the font comes with matplotlib
+SMALL_CELL_INCHES, MIN_MAP_INCHES, TITLE_INCHES = 0.13, 1.2, 0.25
+FONT, FONT_SIZE, SMALL_FONT_SIZE = "DejaVu Sans", 9, 6.5  # the font comes with matplotlib
 
 
 def heatmap_figure(alignment: Alignment, gold: Links | None = None) -> Any:
@@ -53,15 +59,49 @@ def heatmap_figure(alignment: Alignment, gold: Links | None = None) -> Any:
     return figure
 
 
-def heatmap_png(alignment: Alignment, gold: Links | None = None) -> bytes:
-    """:func:`heatmap_figure` as a PNG."""
-    png = io.BytesIO()
-    heatmap_figure(alignment, gold).savefig(png, format="png")
-    return png.getvalue()
+def heads_figure(
+    attentions: Mapping[str, Float[npt.NDArray[np.float32], "h Q K"]], queries: Sequence[str], keys: Sequence[str]
+) -> Any:
+    """A matplotlib figure with a small map of each head: attentions of a kind below each other, heads beside each other, keys on top of the
+    first row, queries at the left of the first column. The scale, labels and limits are those of :func:`heatmap_figure`."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    keys, queries = ([label(word) for word in words[:MAX_WORDS]] for words in (keys, queries))
+    num_columns = max(map(len, attentions.values()))
+    small = SMALL_FONT_SIZE / FONT_SIZE
+    width, height = (max(SMALL_CELL_INCHES * len(words), MIN_MAP_INCHES) for words in (keys, queries))
+    top, left = (MARGIN_INCHES + small * _widest_inches(words) for words in (keys, queries))
+    size = left + num_columns * (width + MARGIN_INCHES), TITLE_INCHES + top + len(attentions) * (height + TITLE_INCHES)
+    figure = Figure(figsize=size, dpi=100)
+    FigureCanvasAgg(figure)
+    text: dict[str, Any] = {"fontsize": SMALL_FONT_SIZE, "fontfamily": FONT, "parse_math": False}
+    for row, (name, heads) in enumerate(attentions.items()):
+        for column, weights in enumerate(heads):
+            x = left + column * (width + MARGIN_INCHES)
+            y = size[1] - TITLE_INCHES - top - row * (height + TITLE_INCHES) - height
+            axes = figure.add_axes((x / size[0], y / size[1], width / size[0], height / size[1]))
+            axes.imshow(weights[:MAX_WORDS, :MAX_WORDS], cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+            axes.set_xticks(range(len(keys)), keys if row == 0 else [], rotation=90, **text)
+            axes.set_yticks(range(len(queries)), queries if column == 0 else [], **text)
+            axes.tick_params(top=True, bottom=False, labeltop=True, labelbottom=False, length=0)
+            axes.set_xlabel(f"{name}, head {column}", fontsize=SMALL_FONT_SIZE, labelpad=2)
+    return figure
 
 
-def save_heatmap(path: Path, alignment: Alignment, gold: Links | None = None) -> None:
-    write_bytes_atomic(path, heatmap_png(alignment, gold))
+def picture(figure: Any, form: Picture) -> bytes:
+    """A figure as a file: of the same figure always the same bytes. In an SVG letters are outlines, which need no font."""
+    from matplotlib import rc_context
+
+    file = io.BytesIO()
+    with rc_context({"svg.hashsalt": "nmt"}):
+        figure.savefig(file, format=form.name, metadata={"Date": None} if form is Picture.svg else None)
+    return file.getvalue()
+
+
+def save_figure(path: Path, figure: Any) -> None:
+    """Write a figure as PNG or SVG, as the file's name says."""
+    write_bytes_atomic(path, picture(figure, Picture(path.suffix.removeprefix("."))))
 
 
 def label(word: str) -> str:

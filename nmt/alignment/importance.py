@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,12 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from nmt.alignment.heatmap import save_figure
 from nmt.attention.capture import gate
 from nmt.attention.multihead import MultiHeadAttention
 from nmt.data.batching import Batch, IdPairs, make_batch
 from nmt.data.tokenizer import Tokenizers
 from nmt.errors import DataError
-from nmt.files import write_bytes_atomic
 from nmt.models.interface import Seq2Seq
 from nmt.refusals import unremovable
 
@@ -105,6 +104,4 @@ def save_importance(path: Path, importance: Importance) -> None:
             axes.text(
                 column, row, f"{value:.2f}", ha="center", va="center", fontsize=7, color="white" if value > 0.6 else "black"
             )
-    png = io.BytesIO()
-    figure.savefig(png, format="png")
-    write_bytes_atomic(path, png.getvalue())
+    save_figure(path, figure)

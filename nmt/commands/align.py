@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from nmt.alignment.aligner import Alignment, align, symmetrized, write_alignments
-from nmt.alignment.heatmap import save_heatmap
+from nmt.alignment.heatmap import heatmap_figure, save_figure
 from nmt.alignment.links import AlignmentScores
 from nmt.alignment.selection import Candidate, best_by_agreement, best_by_gold, candidates
 from nmt.commands.finished import FinishedRun, load_finished
@@ -26,7 +26,8 @@ def main(command: AlignCommand) -> int:
     validate_name(command.name)
     run = load_finished(command)
     given = {
-        name: getattr(command, name) for name in ("attribution", "layer", "head", "shift", "method", "threshold", "num_heatmaps")
+        name: getattr(command, name)
+        for name in ("attribution", "layer", "head", "shift", "method", "threshold", "num_heatmaps", "picture")
     }
     alignment = dataclasses.replace(run.config.alignment, **{name: value for name, value in given.items() if value is not None})
     validate_alignment(alignment)
@@ -40,7 +41,7 @@ def main(command: AlignCommand) -> int:
     if back:
         turned = align(back.model, back.tokenizers, text.targets, text.sources, settings[1], back.device, back.precision)
         alignments = symmetrized(alignments, turned, command.symmetrization)
-    scores = save(folder, alignments, text, alignment.num_heatmaps)
+    scores = save(folder, alignments, text, alignment)
     print(f"alignments of {len(text)} pairs are in {folder}")
     if scores:
         print(format_alignment_scores(scores))
@@ -52,7 +53,7 @@ def align_text(
 ) -> tuple[list[Alignment], dict[str, AlignmentScores]]:
     """Align pairs and write what comes of it; scores where gold links are known."""
     alignments = align(run.model, run.tokenizers, text.sources, text.targets, config, run.device, run.precision)
-    return alignments, save(folder, alignments, text, config.num_heatmaps)
+    return alignments, save(folder, alignments, text, config)
 
 
 def load_reverse(command: AlignCommand, path: str, run: FinishedRun) -> FinishedRun:
@@ -108,13 +109,14 @@ def describe(config: AlignmentConfig) -> str:
     return f"layer {config.layer}, {head}{', shifted' if config.shift else ''}"
 
 
-def save(folder: Path, alignments: list[Alignment], text: ParallelText, num_heatmaps: int) -> dict[str, AlignmentScores]:
+def save(folder: Path, alignments: list[Alignment], text: ParallelText, config: AlignmentConfig) -> dict[str, AlignmentScores]:
     """Links, arrays and the first heatmaps; gives the scores where gold links are known."""
     gold = [parse_links(line) for line in text.links] if text.links is not None else None
     scores = write_alignments(folder, alignments, gold)
-    for i, alignment in enumerate(alignments[:num_heatmaps]):
+    for i, alignment in enumerate(alignments[: config.num_heatmaps]):
         if alignment.links:
-            save_heatmap(folder / f"sentence_{i:04d}.png", alignment, gold[i] if gold else None)
+            figure = heatmap_figure(alignment, gold[i] if gold else None)
+            save_figure(folder / f"sentence_{i:04d}.{config.picture.name}", figure)
     return scores
 
 

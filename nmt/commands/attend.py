@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from nmt.alignment.extraction import extract, write_jsonl, write_npz
+from nmt.alignment.extraction import SentenceAttention, extract, write_jsonl, write_npz
+from nmt.alignment.heatmap import heads_figure, save_figure
 from nmt.commands.finished import load_finished
 from nmt.commands.options import AttendCommand, AttentionFormat
 from nmt.commands.texts import read_explained
-from nmt.config import Precision
+from nmt.config import Picture, Precision
 from nmt.errors import ConfigError
 from nmt.rules import validate_name
 
@@ -27,8 +29,29 @@ def main(command: AttendCommand) -> int:
     )
     folder = Path(command.run) / "attention" / command.name
     write = write_npz if command.format is AttentionFormat.npz else write_jsonl
-    print(f"{', '.join(names)} of {write(folder, attentions)} pairs: {folder}")
+    count = write(folder, drawn(attentions, folder, command.num_heatmaps, command.picture))
+    print(f"{', '.join(names)} of {count} pairs: {folder}")
     return 0
+
+
+def drawn(attentions: Iterable[SentenceAttention], folder: Path, count: int, form: Picture) -> Iterator[SentenceAttention]:
+    """The same, of which the first so many leave pictures on their way."""
+    for i, attention in enumerate(attentions):
+        if i < count:
+            draw(folder, f"sentence_{i:04d}", attention, form)
+        yield attention
+
+
+def draw(folder: Path, name: str, attention: SentenceAttention, form: Picture) -> None:
+    """A picture of all heads of each kind of attention."""
+    sides = {
+        "encoder.self": (attention.source, attention.source),
+        "decoder.self": (attention.target_out, attention.target_in),
+        "decoder.cross": (attention.target_out, attention.source),
+    }
+    for kind, (queries, keys) in sides.items():
+        if heads := {of: weights for of, weights in attention.weights.items() if of.startswith(f"{kind}.")}:
+            save_figure(folder / f"{name}.{kind}.{form.name}", heads_figure(heads, queries, keys))
 
 
 def chosen_names(patterns: list[str], names: list[str]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from nmt.config import Attribution, Device, LinkMethod, LongLines, MetricName, Precision, Symmetrization, Weights
+from nmt.config import Attribution, Device, LinkMethod, LongLines, MetricName, Picture, Precision, Symmetrization, Weights
 
 
 class TranslationFormat(Enum):
@@ -147,8 +147,8 @@ class ScoreCommand(RunCommand):
 @dataclass(kw_only=True, slots=True)
 class AlignCommand(RunCommand):
     """``source``, ``target`` and gold ``links`` name other pairs than the run's test set; ``name`` is their folder under
-    ``alignment/``. ``attribution``, ``layer``, ``head``, ``shift``, ``method``, ``threshold`` and ``num_heatmaps`` stand in for the
-    run's own settings.
+    ``alignment/``. ``attribution``, ``layer``, ``head``, ``shift``, ``method``, ``threshold``, ``num_heatmaps`` and ``picture`` stand in
+    for the run's own settings.
     ``reverse`` is the folder of a run of the other direction, whose links are joined to this one's by ``symmetrization``. ``select``
     chooses layer, head and shift of both by the first ``num_selected`` pairs of the run's dev set."""
 
@@ -163,6 +163,7 @@ class AlignCommand(RunCommand):
     method: LinkMethod | None = None
     threshold: float | None = None
     num_heatmaps: int | None = None
+    picture: Picture | None = None
     reverse: str | None = None
     symmetrization: Symmetrization = Symmetrization.grow_diag_final_and
     select: Selection | None = None
@@ -174,7 +175,8 @@ class AttendCommand(RunCommand):
     """``source`` and ``target`` name other pairs than the run's test set; ``name`` is their folder under ``attention/``. A ``source`` alone
     is translated first, and so is the test set's with ``translations``. No more than the first ``num_pairs`` are looked at.
 
-    ``attentions`` are names, where ``*`` is anything: ``decoder.cross.*``. They are between pieces, or between ``words``.
+    ``attentions`` are names, where ``*`` is anything: ``decoder.cross.*``. They are between pieces, or between ``words``. Of the first
+    ``num_heatmaps`` pairs there is a ``picture`` of all heads of each kind.
     """
 
     name: str = "test"
@@ -185,6 +187,8 @@ class AttendCommand(RunCommand):
     attentions: list[str] = field(default_factory=lambda: ["*"])
     words: bool = False
     format: AttentionFormat = AttentionFormat.npz
+    num_heatmaps: int = 0
+    picture: Picture = Picture.png
 
 
 @dataclass(kw_only=True, slots=True)

@@ -7,7 +7,7 @@ import time
 from nmt import distributed
 from nmt.alignment.diagnostics import diagnose, write_diagnostics
 from nmt.alignment.faithfulness import faithfulness, write_faithfulness
-from nmt.alignment.heatmap import heatmap_png
+from nmt.alignment.heatmap import heatmap_figure, picture
 from nmt.alignment.links import AlignmentScores
 from nmt.alignment.report import Sample, WordViews, read_run, write_report
 from nmt.alignment.views import word_views
@@ -15,7 +15,7 @@ from nmt.commands.align import align_text
 from nmt.commands.finished import FinishedRun, load_finished
 from nmt.commands.options import RunCommand
 from nmt.commands.train import describe, train
-from nmt.config import Config
+from nmt.config import Config, Picture
 from nmt.conversion import flat, to_dict
 from nmt.data.links import parse_links
 from nmt.data.prepare import prepare
@@ -90,7 +90,7 @@ def measure(folder: RunFolder, config: Config, store: Store) -> None:
         if alignments[i].links:
             gold = parse_links(text.links[i]) if text.links else None
             words = WordViews(alignments[i].source_words, alignments[i].target_words, of_pair, gold)
-            png = heatmap_png(alignments[i], gold)
+            png = picture(heatmap_figure(alignments[i], gold), Picture.png)
             samples.append(Sample(text.sources[i], text.targets[i], hypotheses[i], png, words))
     write_report(folder.report_file, read_run(folder.path, samples))
 

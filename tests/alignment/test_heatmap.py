@@ -2,6 +2,7 @@
 
 import io
 from itertools import pairwise
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -10,8 +11,9 @@ from PIL import Image
 
 from nmt.alignment import heatmap
 from nmt.alignment.aligner import Alignment
-from nmt.alignment.heatmap import heatmap_figure, heatmap_png, label, save_heatmap
+from nmt.alignment.heatmap import heads_figure, heatmap_figure, label, picture, save_figure
 from nmt.alignment.links import argmax_links
+from nmt.config import Picture
 from nmt.data.links import parse_links
 
 
@@ -21,8 +23,14 @@ def make(source, target):
     return Alignment(sources, targets, weights, argmax_links(weights))
 
 
-def tick_labels(figure):
-    axes = figure.axes[0]
+def grid(keys, queries):
+    """Two attentions, of three heads and of two."""
+    weights = np.random.default_rng(3).dirichlet(np.full(len(keys), 0.1), size=(5, len(queries))).astype(np.float32)
+    return heads_figure({"decoder.cross.0": weights[:3], "decoder.cross.1": weights[3:]}, queries, keys)
+
+
+def tick_labels(figure, number=0):
+    axes = figure.axes[number]
     return [text.get_text() for text in axes.get_xticklabels()], [text.get_text() for text in axes.get_yticklabels()]
 
 
@@ -70,8 +78,10 @@ def test_gold_links_are_outlined():
 )
 def test_any_word_can_be_drawn(word):
     """A warning would be an error here: a glyph that is missing is one."""
-    png = heatmap_png(make(f"{word} b", f"c {word} d"))
-    assert Image.open(io.BytesIO(png)).format == "PNG"
+    for figure in (heatmap_figure(make(f"{word} b", f"c {word} d")), grid([f"{word}", "b"], ["c", f"{word}", "d"])):
+        assert Image.open(io.BytesIO(picture(figure, Picture.png))).format == "PNG"
+        root = ElementTree.fromstring(picture(figure, Picture.svg))
+        assert not {"text", "script", "a"} & {element.tag.rpartition("}")[2] for element in root.iter()}
 
 
 def test_labels_show_what_cannot_be_drawn():
@@ -106,8 +116,40 @@ def test_words_of_a_long_sentence_do_not_overlap():
 
 
 def test_a_file_is_small_and_an_endless_sentence_is_cut(tmp_path):
-    save_heatmap(tmp_path / "map.png", make(" ".join(f"word{i}" for i in range(61)), " ".join(f"Wort{i}" for i in range(59))))
+    figure = heatmap_figure(make(" ".join(f"word{i}" for i in range(61)), " ".join(f"Wort{i}" for i in range(59))))
+    for name, start in (("map.png", b"\x89PNG"), ("map.svg", b"<?xml")):
+        save_figure(tmp_path / name, figure)
+        assert (tmp_path / name).read_bytes().startswith(start)
+        assert picture(figure, Picture(name[-3:])) == (tmp_path / name).read_bytes()
     assert (tmp_path / "map.png").stat().st_size < 150_000
     figure = heatmap_figure(make("a " * 149 + "a", "b " * 4 + "b"), parse_links("140-3 99-4"))
     assert [len(labels) for labels in tick_labels(figure)] == [heatmap.MAX_WORDS, 5]
     assert len(figure.axes[0].patches) == 1
+
+
+def test_a_map_for_each_head():
+    figure = grid(["the", "small", "dog"], ["der", "kleine"])
+    assert [axes.get_xlabel() for axes in figure.axes] == [
+        *(f"decoder.cross.0, head {head}" for head in range(3)),
+        *(f"decoder.cross.1, head {head}" for head in range(2)),
+    ]
+    weights = np.random.default_rng(3).dirichlet(np.full(3, 0.1), size=(5, 2)).astype(np.float32)
+    for axes, expected in zip(figure.axes, weights, strict=True):
+        np.testing.assert_array_equal(axes.images[0].get_array(), expected)
+        assert axes.images[0].get_clim() == (0, 1)
+    assert tick_labels(figure) == (["the", "small", "dog"], ["der", "kleine"])
+    assert tick_labels(figure, 4) == ([""] * 3, [""] * 2)
+
+
+@pytest.mark.parametrize("word", ["i", "W" * 24, "M" * 40])
+def test_no_label_of_a_grid_is_cut_off_or_hidden(word):
+    figure = grid([word, "a", word], [word] * 13)
+    figure.canvas.draw()
+    renderer = figure.canvas.get_renderer()
+    texts = [text for axes in figure.axes for text in (*axes.get_xticklabels(), *axes.get_yticklabels(), axes.xaxis.label)]
+    boxes = [text.get_window_extent(renderer) for text in texts if text.get_text()]
+    maps = [axes.get_window_extent(renderer) for axes in figure.axes]
+    for box in boxes:
+        assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
+        assert figure.bbox.y0 <= box.y0 < box.y1 <= figure.bbox.y1
+        assert not any(box.overlaps(each) for each in maps)

@@ -42,7 +42,7 @@ def test_attention_over_the_test_set_and_over_files(run, files, capsys):
     with np.load(run / "attention/test/attention.npz", allow_pickle=False) as arrays:
         assert len(arrays.files) == 9
     command = AttendCommand(
-        run=str(run), name="mine", attentions=["decoder.*"], words=True, format=AttentionFormat.jsonl, **files
+        run=str(run), name="mine", attentions=["decoder.*"], words=True, format=AttentionFormat.jsonl, num_heatmaps=2, **files
     )
     assert attend.main(command) == 0
     objects = [json.loads(line) for line in (run / "attention/mine/attention.jsonl").read_text().splitlines()]
@@ -50,6 +50,8 @@ def test_attention_over_the_test_set_and_over_files(run, files, capsys):
         [*line.split(), "</s>"] for line in Path(files["target"]).read_text().splitlines()
     ]
     assert all(list(each["weights"]) == ["decoder.self.0", "decoder.cross.0"] for each in objects)
+    kinds = [f"sentence_000{i}.decoder.{kind}.png" for i in (0, 1) for kind in ("cross", "self")]
+    assert sorted(path.name for path in (run / "attention/mine").glob("*.png")) == kinds
 
 
 def test_attention_over_its_own_translations(run, files):
