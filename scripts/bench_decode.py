@@ -25,9 +25,9 @@ import torch
 
 from nmt.allocator import keep_freed_memory
 from nmt.cli import conf_dir
-from nmt.commands.evaluate import read_test_set
 from nmt.commands.finished import load_translator
 from nmt.commands.launch import compose
+from nmt.commands.texts import read_text
 from nmt.config import MetricName
 from nmt.conversion import to_dict
 from nmt.data.prepare import prepare
@@ -48,7 +48,7 @@ def main() -> None:
     if any(word.startswith("run=") for word in overrides):
         command = compose("evaluate", overrides, conf_dir())
         run, translator = load_translator(command)
-        text = read_test_set(command, run.config)
+        text = read_text(command.run, run.config, "test", command.source, command.target)
         sources, references = text.sources, text.targets
     else:
         config = compose("run", overrides, conf_dir())

@@ -1,6 +1,8 @@
 """Imports point down only: what each part of the package may import of the others."""
 
 import ast
+import importlib
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -146,3 +148,12 @@ def test_nothing_that_can_run_code_from_a_file():
                 assert not [line for line in text.splitlines() if "eval(" in line and ".eval()" not in line], path
             else:
                 assert word not in text.replace("allow_pickle=False", ""), f"{path}: {word}"
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE.parent / "scripts").glob("*.py")), ids=lambda path: path.name)
+def test_scripts_import_what_is_there(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "nmt":
+            module = importlib.import_module(node.module)
+            for alias in node.names:
+                assert hasattr(module, alias.name) or importlib.util.find_spec(f"{node.module}.{alias.name}"), alias.name
