@@ -61,7 +61,7 @@ MODELS = {
 UPDATES = {"copy": 600, "reverse": 1200}
 DEEP = 2
 """How many times as many GNMT needs, where nothing tells the next step where attention was."""
-LATER = ("conditional_gru", "gnmt")
+LATER = ("luong", "conditional_gru", "gnmt")
 NAMES = [pytest.param(name, marks=pytest.mark.long) if name in LATER else name for name in MODELS]
 SEEDS = [1, pytest.param(2, marks=pytest.mark.long), pytest.param(3, marks=pytest.mark.long)]
 

@@ -9,7 +9,7 @@ import pytest
 from nmt.commands import attend, evaluate, faithfulness, train
 from nmt.commands.options import AttendCommand, AttentionFormat, EvaluateCommand, FaithfulnessCommand
 from nmt.config import StackConfig, TrainConfig, TransformerConfig
-from nmt.errors import ConfigError
+from nmt.errors import ConfigError, DataError
 
 MODEL = TransformerConfig(
     model_dim=24, num_heads=2, feedforward_dim=29, encoder=StackConfig(num_layers=1), decoder=StackConfig(num_layers=1)
@@ -86,5 +86,9 @@ def test_what_is_refused(run, files):
     for counts in ([], [0]):
         with pytest.raises(ConfigError, match="`counts` must be"):
             faithfulness.main(FaithfulnessCommand(run=str(run), counts=counts))
+    Path(files["source"]).write_text("eins\n\nzwei\n")
+    with pytest.raises(DataError, match="faithfulness needs a pair with two source words"):
+        faithfulness.main(FaithfulnessCommand(run=str(run), **files))
+    Path(files["source"]).write_text("eins zwei\n\nzwei\n")
     with pytest.raises(ConfigError, match=r"`alignment.layer` must be from -1 to 0 .* but is 1"):
         faithfulness.main(FaithfulnessCommand(run=str(run), layer=1, **files))

@@ -74,6 +74,9 @@ class TableModel(Seq2Seq):
     def output_layer(self):
         return nn.Identity()
 
+    def source_embedding(self):
+        return nn.Identity()
+
     def attentions(self):
         return {}
 

@@ -71,7 +71,7 @@ def metrics(folder):
 
 
 @pytest.mark.promise(1)
-@pytest.mark.parametrize("stops", [(1,), (3, 4), (8, 9), (5, 10)], ids=str)
+@pytest.mark.parametrize("stops", [(3, 4), *(pytest.param(s, marks=pytest.mark.long) for s in [(1,), (8, 9), (5, 10)])], ids=str)
 def test_stopped_and_resumed_is_bit_for_bit_undisturbed(run_config, trainer_of, family_config, tmp_path, stops):
     config = run_config(
         with_dropout(family_config),
