@@ -772,7 +772,8 @@ class AlignmentConfig:
 
     ``attention`` and its ``norms`` are of a decoder layer (negative counts from the top), ``attention`` also of a head (null: their mean);
     other attributions are of all layers. ``threshold`` is the least weight of a link where that is the method. With ``shift`` a target
-    word's row is the attention while it is the decoder's input, not while it is predicted (Shift-Att, Chen et al. 2020).
+    word's row is the attention while it is the decoder's input, not while it is predicted (Shift-Att, Chen et al. 2020). ``without_end``
+    and ``without_punctuation`` remove the weights that go to the end of the source, and to punctuation from words that are none.
 
     The first ``num_heatmaps`` pairs are shown, and by the first ``num_erased`` of a run's translations of its test set the report says
     how far attributions can be trusted. What heads look at, and which sentences are not translated whole, is measured on the first
@@ -785,6 +786,8 @@ class AlignmentConfig:
     shift: bool = False
     method: LinkMethod = LinkMethod.mutual
     threshold: float = 0.3
+    without_end: bool = False
+    without_punctuation: bool = False
     num_heatmaps: int = 10
     picture: Picture = Picture.png
     num_erased: int = 20

@@ -15,7 +15,7 @@ import torch
 
 from nmt.alignment.attribution import attribute
 from nmt.alignment.forced import ForcedPairs
-from nmt.alignment.links import AlignmentScores, alignment_scores, read_links, word_weights
+from nmt.alignment.links import AlignmentScores, alignment_scores, read_links, without_sinks, word_weights
 from nmt.alignment.symmetrization import symmetrize
 from nmt.config import AlignmentConfig, Precision, Symmetrization
 from nmt.data.links import Link, Links, check_links, format_links
@@ -33,8 +33,8 @@ class Alignment:
 
     Attributes:
         weights: (target words, source words) float32. They are as the model made them: what a word gives to the end of the source
-            is left out and not made up for, so a row sums to at most 1. Of the other attributions they are shares of what speaks for a
-            word.
+            is left out and not made up for, so a row sums to at most 1, unless ``alignment.without_end`` is set. Of the other
+            attributions they are shares of what speaks for a word.
         links: read from the weights by ``alignment.method``; at most one source word a target word, unless that is ``threshold``.
     """
 
@@ -75,6 +75,8 @@ def align(
             first = int(config.shift)  # row t has read t pieces and predicts the next; the last one predicts EOS
             pieces = sentence[first : first + len(target), : len(source)]  # without the column of EOS
             of_words = word_weights(pieces, tokenizers.source.word_index(source), tokenizers.target.word_index(target))
+            words = alignments[i].source_words, alignments[i].target_words
+            of_words = without_sinks(of_words, *words, config)
             alignments[i] = replace(alignments[i], weights=of_words, links=read_links(of_words, config))
     return alignments
 

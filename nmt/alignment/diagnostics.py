@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from nmt.alignment.aligner import Alignment, align
 from nmt.alignment.extraction import BEGIN, END, SentenceAttention, extract
+from nmt.alignment.links import is_punctuation
 from nmt.config import AlignmentConfig, Precision
 from nmt.data.tokenizer import Tokenizers
 from nmt.files import write_json_atomic
@@ -67,7 +68,7 @@ def diagnose_heads(attentions: Sequence[SentenceAttention]) -> dict[str, list[He
             sums[name] = heads
             marks = np.array([key in (BEGIN, END) for key in keys])
             rarest = _rarest(keys, marks, counts[side])
-            punctuation = np.array([not any(map(str.isalnum, key)) for key in keys]) & ~marks
+            punctuation = np.array([is_punctuation(key) for key in keys]) & ~marks
             for head, rows in zip(heads, weights, strict=True):
                 head.add(rows.astype(np.float64), marks, punctuation, rarest)
     return {name: [head.means() for head in heads] for name, heads in sums.items()}

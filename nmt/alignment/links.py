@@ -30,6 +30,28 @@ def word_weights(
     return words
 
 
+def without_sinks(
+    weights: Float[Array, "Tw Sw"], source_words: Sequence[str], target_words: Sequence[str], config: AlignmentConfig
+) -> Float[Array, "Tw Sw"]:
+    """Weights without those that go where attention goes that has nowhere else to go, as is set; each row then sums to 1.
+
+    Left out already is what words give to the end of the source, which ``without_end`` makes up for. ``without_punctuation`` takes from
+    words that are no punctuation what they give to punctuation. A row of nothing else stays as it is, but for that.
+    """
+    if config.without_punctuation:
+        in_source, in_target = (np.array([is_punctuation(word) for word in words]) for words in (source_words, target_words))
+        weights = np.where(in_source & ~in_target[:, None], 0, weights)
+    if config.without_end or config.without_punctuation:
+        total = weights.sum(1, keepdims=True)
+        weights = np.divide(weights, total, out=weights.copy(), where=total > 0)
+    return weights
+
+
+def is_punctuation(word: str) -> bool:
+    """Whether a word, or a piece, has no letter and no digit."""
+    return not any(map(str.isalnum, word))
+
+
 def argmax_links(weights: Float[Array, "Tw Sw"]) -> frozenset[Link]:
     """Each target word linked to its heaviest source word, the leftmost of equals."""
     return frozenset((int(row.argmax()), t) for t, row in enumerate(weights))

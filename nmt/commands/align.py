@@ -25,10 +25,8 @@ def main(command: AlignCommand) -> int:
         raise ConfigError("`precision=int8` is for `nmt translate` and `nmt evaluate`; attention is read in fp32, bf16 or fp16")
     validate_name(command.name)
     run = load_finished(command)
-    given = {
-        name: getattr(command, name)
-        for name in ("attribution", "layer", "head", "shift", "method", "threshold", "num_heatmaps", "picture")
-    }
+    own = (f.name for f in dataclasses.fields(AlignmentConfig) if hasattr(command, f.name))
+    given = {name: getattr(command, name) for name in own}
     alignment = dataclasses.replace(run.config.alignment, **{name: value for name, value in given.items() if value is not None})
     validate_alignment(alignment)
     text = read_text(command.run, run.config, "test", command.source, command.target, command.links)

@@ -147,8 +147,7 @@ class ScoreCommand(RunCommand):
 @dataclass(kw_only=True, slots=True)
 class AlignCommand(RunCommand):
     """``source``, ``target`` and gold ``links`` name other pairs than the run's test set; ``name`` is their folder under
-    ``alignment/``. ``attribution``, ``layer``, ``head``, ``shift``, ``method``, ``threshold``, ``num_heatmaps`` and ``picture`` stand in
-    for the run's own settings.
+    ``alignment/``. ``attribution`` and the others down to ``picture`` stand in for the run's own settings.
     ``reverse`` is the folder of a run of the other direction, whose links are joined to this one's by ``symmetrization``. ``select``
     chooses layer, head and shift of both by the first ``num_selected`` pairs of the run's dev set."""
 
@@ -162,6 +161,8 @@ class AlignCommand(RunCommand):
     shift: bool | None = None
     method: LinkMethod | None = None
     threshold: float | None = None
+    without_end: bool | None = None
+    without_punctuation: bool | None = None
     num_heatmaps: int | None = None
     picture: Picture | None = None
     reverse: str | None = None

@@ -156,3 +156,13 @@ def test_gold_links_that_count_from_1_are_refused(model, tokenizer, tmp_path):
     with pytest.raises(DataError, match="line 1: link 7-7 points to source word 7, but the source has 7 words"):
         write_alignments(tmp_path / "refused", align_all(model, tokenizer), gold)
     assert not (tmp_path / "refused").exists()
+
+
+@torch.no_grad()
+def test_what_goes_to_the_end_of_the_source_is_made_up_for(model, tokenizer):
+    plain = align_all(model, tokenizer)
+    full = align_all(model, tokenizer, config=AlignmentConfig(method=LinkMethod.argmax, without_end=True))
+    for before, after in zip(plain, full, strict=True):
+        if before.weights.size:
+            np.testing.assert_allclose(after.weights, before.weights / before.weights.sum(1, keepdims=True), rtol=1e-5)
+            assert after.links == before.links

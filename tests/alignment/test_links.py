@@ -7,7 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nmt.alignment.links import alignment_scores, argmax_links, mutual_links, read_links, threshold_links, word_weights
+from nmt.alignment.links import (
+    alignment_scores,
+    argmax_links,
+    is_punctuation,
+    mutual_links,
+    read_links,
+    threshold_links,
+    without_sinks,
+    word_weights,
+)
 from nmt.config import AlignmentConfig, LinkMethod
 from nmt.data.links import Links, check_links, format_links, parse_links, read_gold, swap_links
 from nmt.data.reader import read_pairs
@@ -84,6 +93,22 @@ def test_mutual_links_by_hand():
     assert read_links(words, AlignmentConfig(method=LinkMethod.mutual)) == mutual_links(words)
     assert read_links(words, AlignmentConfig(method=LinkMethod.argmax)) == argmax_links(words)
     assert read_links(words, AlignmentConfig(method=LinkMethod.threshold, threshold=0.3)) == threshold_links(words, 0.3)
+
+
+def test_sinks_are_removed():
+    """Rows give 0.2, 0.5 and 1 to the end of the source; the second source word and the last target word are punctuation."""
+    words, source, target = np.array([[0.6, 0.2], [0.1, 0.4], [0.0, 0.0]]), ["a", ","], ["x", "y", "."]
+
+    def without(weights=words, target=target, **settings):
+        return without_sinks(weights, source, target, AlignmentConfig(**settings))
+
+    np.testing.assert_array_equal(without(), words)
+    np.testing.assert_allclose(without(without_end=True), [[0.75, 0.25], [0.2, 0.8], [0, 0]])
+    np.testing.assert_allclose(without(without_punctuation=True), [[1, 0], [1, 0], [0, 0]])
+    np.testing.assert_allclose(without(words[:2], ["x", "..."], without_punctuation=True), [[1, 0], [0.2, 0.8]])
+    np.testing.assert_allclose(without(np.array([[0.0, 0.7]]), ["x"], without_punctuation=True), [[0, 0]])
+    assert not is_punctuation("'s")
+    assert is_punctuation("\u2581\u2026")
 
 
 def test_links_above_a_threshold():

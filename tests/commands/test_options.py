@@ -81,7 +81,8 @@ RUNS = {
     "search.long_lines=split search.max_sentences=3",
     "sampling": "model=luong TEXT search.sample=true search.temperature=0.8 search.top_k=5 search.top_p=0.9",
     "looking": "model=transformer TEXT alignment.layer=0 alignment.head=1 alignment.method=argmax alignment.num_heatmaps=2 "
-    "alignment.num_erased=3 alignment.num_diagnosed=4 alignment.picture=svg alignment.shift=true alignment.threshold=0.2 "
+    "alignment.num_erased=3 alignment.num_diagnosed=4 alignment.picture=svg "
+    "alignment.without_end=true alignment.without_punctuation=true alignment.shift=true alignment.threshold=0.2 "
     "tracking.progress=plain tracking.tensorboard=true tracking.num_samples=2 tracking.statistics=true",
     "the run": "model=luong TEXT name=mine output_dir=elsewhere seed=3 device=cpu precision=bf16 threads=1 data.store_dir=store "
     "fresh=true alignment.attribution=gradient_attention",
