@@ -94,6 +94,7 @@ def main() -> int:
     wrong: list[str] = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.folder or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
         write_text(folder)
         number = 0
         while counts.total() < arguments.faults:
