@@ -1,8 +1,8 @@
-"""What looking costs: ``python scripts/bench_extract.py RUN SOURCE TARGET [--pairs 1000] [--repeats 5]``.
+"""What looking costs: ``python scripts/bench_extract.py RUN SOURCE TARGET [--pairs 1000] [--repeats 5] [--attributions]``.
 
 Times, in turns, a forward pass over the pairs as alignment makes it (forced decoding without looking), all attention of all layers and
-heads extracted from one, the same written as arrays, and each attribution. Prints one line of JSON: seconds of the forward pass (median),
-and the median of the others over it with its range.
+heads extracted from one, the same written as arrays, and, if asked for, each attribution. Prints one line of JSON: seconds of the
+forward pass (median), and the median of the others over it with its range.
 """
 
 from __future__ import annotations
@@ -37,10 +37,12 @@ def main() -> None:
     parser.add_argument("target")
     parser.add_argument("--pairs", type=int, default=1_000)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--attributions", action="store_true")
     arguments = parser.parse_args()
     run = load_finished(RunCommand(run=arguments.run))
     text = read_pairs(Path(arguments.source), Path(arguments.target))
-    works = make_works(run, text.sources[: arguments.pairs], text.targets[: arguments.pairs])
+    methods = list(Attribution) if arguments.attributions else []
+    works = make_works(run, text.sources[: arguments.pairs], text.targets[: arguments.pairs], methods)
     for work in works.values():
         work()
     times: dict[str, list[float]] = {name: [] for name in works}
@@ -64,7 +66,9 @@ def main() -> None:
     print(json.dumps(result))
 
 
-def make_works(run: FinishedRun, sources: list[str], targets: list[str]) -> dict[str, Callable[[], object]]:
+def make_works(
+    run: FinishedRun, sources: list[str], targets: list[str], methods: list[Attribution]
+) -> dict[str, Callable[[], object]]:
     """What is timed, by name; each begins with lines of text."""
     looked_at = run.model, run.tokenizers, sources, targets
     where = run.device, run.precision
@@ -86,7 +90,7 @@ def make_works(run: FinishedRun, sources: list[str], targets: list[str]) -> dict
         "extracted": lambda: list(extract(*looked_at, *where)),
         "written": written,
     }
-    return works | {method.name: attributed(method) for method in Attribution}
+    return works | {method.name: attributed(method) for method in methods}
 
 
 if __name__ == "__main__":
