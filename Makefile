@@ -12,6 +12,7 @@ run: install
 test: install
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m "not long" $(ARGS)
 
+# an hour; with Debian's chromium and chromium-driver the report is used in a browser too
 test-long: install
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m long --timeout=1200 $(ARGS)
 
