@@ -10,6 +10,7 @@ import torch
 from nmt import distributed
 from nmt.alignment.aligner import Alignment, align, score_alignments
 from nmt.alignment.diagnostics import diagnose
+from nmt.alignment.forced import ForcedDecoder
 from nmt.alignment.heatmap import heatmap_figure
 from nmt.config import Config, MetricName
 from nmt.data.batching import make_batch
@@ -73,30 +74,17 @@ class Validation:
                 self.tracker.figure(step, f"attention/{i}", heatmap_figure(alignment))
 
     def _diagnose(self, step: int, hypotheses: list[str]) -> None:
-        translator = self.translator
-        diagnostics = diagnose(
-            self.objective.model,
-            translator.tokenizers,
-            self.split.source_lines[: len(hypotheses)],
-            hypotheses,
-            self.config.alignment,
-            translator.device,
-            translator.precision,
-        )
+        diagnostics = diagnose(self._decoder, self.split.source_lines[: len(hypotheses)], hypotheses, self.config.alignment)
         if means := diagnostics.means():
             self.tracker.scalars(step, means)
 
     def _align(self, sources: list[str], targets: list[str]) -> list[Alignment]:
+        return align(self._decoder, sources, targets, self.config.alignment)
+
+    @property
+    def _decoder(self) -> ForcedDecoder:
         translator = self.translator
-        return align(
-            self.objective.model,
-            translator.tokenizers,
-            sources,
-            targets,
-            self.config.alignment,
-            translator.device,
-            translator.precision,
-        )
+        return ForcedDecoder(self.objective.model, translator.tokenizers, translator.device, translator.precision)
 
 
 def dev_nll(objective: Objective, split: Split, config: Config, device: torch.device) -> float:

@@ -20,13 +20,11 @@ import torch
 
 from nmt.alignment.aligner import align
 from nmt.alignment.extraction import extract, write_npz
-from nmt.alignment.forced import ForcedPairs
 from nmt.allocator import keep_freed_memory
 from nmt.commands.finished import FinishedRun, load_finished
 from nmt.commands.options import RunCommand
 from nmt.config import AlignmentConfig, Attribution
 from nmt.data.reader import read_pairs
-from nmt.hardware import autocast
 
 
 def main() -> None:
@@ -70,24 +68,23 @@ def make_works(
     run: FinishedRun, sources: list[str], targets: list[str], methods: list[Attribution]
 ) -> dict[str, Callable[[], object]]:
     """What is timed, by name; each begins with lines of text."""
-    looked_at = run.model, run.tokenizers, sources, targets
-    where = run.device, run.precision
+    looked_at = run.decoder, sources, targets
 
     def forward() -> None:
-        for batch in ForcedPairs.of(run.tokenizers, sources, targets).batches(4_096, run.device):
-            with torch.inference_mode(), autocast(*where):
-                run.model.decode(batch.target_in, batch.target_layout, run.model.encode(batch.source, batch.source_layout))
+        for batch in run.decoder.batches(run.decoder.pairs(sources, targets)):
+            with torch.inference_mode(), run.decoder.autocast():
+                run.decoder.decode(batch)
 
     def written() -> None:
         with tempfile.TemporaryDirectory() as folder:
-            write_npz(Path(folder), extract(*looked_at, *where))
+            write_npz(Path(folder), extract(*looked_at))
 
     def attributed(method: Attribution) -> Callable[[], object]:
-        return lambda: align(*looked_at, replace(AlignmentConfig(), attribution=method), *where)
+        return lambda: align(*looked_at, replace(AlignmentConfig(), attribution=method))
 
     works: dict[str, Callable[[], object]] = {
         "forward": forward,
-        "extracted": lambda: list(extract(*looked_at, *where)),
+        "extracted": lambda: list(extract(*looked_at)),
         "written": written,
     }
     return works | {method.name: attributed(method) for method in methods}

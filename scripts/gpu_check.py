@@ -142,17 +142,18 @@ FORMS = {
 def attention_error(device: torch.device, dtype: torch.dtype, form: Form, *, packed: bool) -> tuple[str, float]:
     """The kernel that is chosen, and its largest difference from plain products in float32 on the CPU."""
     generator = torch.Generator().manual_seed(1)
-    layout = Layout.of([17, 5, 31], packed=packed)
-    shape = (layout.num_tokens, 4, 32) if packed else (3, 31, 4, 32)
+    longest = 31 if form.bias is None else kernels.BIASED_ROWS + 31
+    layout = Layout.of([17, 5, longest], packed=packed)
+    shape = (layout.num_tokens, 4, 32) if packed else (3, longest, 4, 32)
     parts = [torch.randn(shape, generator=generator).to(dtype) for _ in range(3)]
-    kernel = kernels.choose_kernel(device.type, dtype, 32, form, length=31, packed=packed, dropout_prob=0.0)
+    kernel = kernels.choose_kernel(device.type, dtype, 32, form, length=longest, packed=packed, dropout_prob=0.0)
     on_device = layout.to(device)
     moved = Form(
         form.scope, copy.deepcopy(form.distribution).to(device), copy.deepcopy(form.bias).to(device) if form.bias else None
     )
     context = kernels.attend(*(part.to(device) for part in parts), on_device, on_device, moved)
     queries, keys, values = (layout.pad(part.float()).transpose(1, 2) for part in parts)
-    mask, bias = attention_mask(layout, layout, form.scope), position_bias(form.bias, 31, queries.device)
+    mask, bias = attention_mask(layout, layout, form.scope), position_bias(form.bias, longest, queries.device)
     weights = attention_weights(queries, keys, mask, form.distribution, bias)
     plain = layout.unpad(plain_context(weights, values).transpose(1, 2))
     return kernel.name, float((layout.real(context.cpu()).float() - layout.real(plain)).abs().max())

@@ -11,20 +11,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from nmt.alignment.attribution import attribute
-from nmt.alignment.forced import ForcedPairs
+from nmt.alignment.forced import ForcedDecoder
 from nmt.alignment.links import AlignmentScores, alignment_scores, read_links, without_sinks, word_weights
 from nmt.alignment.symmetrization import symmetrize
-from nmt.config import AlignmentConfig, Precision, Symmetrization
+from nmt.config import AlignmentConfig, Symmetrization
 from nmt.data.links import Link, Links, check_links, format_links
-from nmt.data.tokenizer import Tokenizers
 from nmt.decoding.translator import Translation
 from nmt.errors import ConfigError
 from nmt.files import write_bytes_atomic, write_json_atomic, write_text_atomic
-from nmt.hardware import autocast
-from nmt.models.interface import Seq2Seq
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,32 +40,22 @@ class Alignment:
     links: frozenset[Link]
 
 
-def align(
-    model: Seq2Seq,
-    tokenizers: Tokenizers,
-    sources: Sequence[str],
-    targets: Sequence[str],
-    config: AlignmentConfig,
-    device: torch.device,
-    precision: Precision,
-    *,
-    max_tokens: int = 4_096,
-) -> list[Alignment]:
-    """The alignment of each pair by forced decoding: one pass over the given target, in eval mode, no search.
+def align(decoder: ForcedDecoder, sources: Sequence[str], targets: Sequence[str], config: AlignmentConfig) -> list[Alignment]:
+    """The alignment of each pair by forced decoding.
 
     A target word's row is what ``alignment.attribution`` says of its pieces while they are predicted, unless that is something else the
     cross-attention (Bahdanau et al. 2015, section 5.2.1); or with ``alignment.shift`` of the step after, when they are the decoder's input,
     which aligns better in a Transformer (Chen et al. 2020). Words are the normalised line's, separated by blanks; a pair with a blank
-    side has no links. ``max_tokens`` bounds the padded positions of a batch on its longer side, one long pair apart.
+    side has no links.
 
     Raises:
-        ConfigError: the model does not have the layer or head, or cannot be attributed to in this way.
+        ConfigError: the model does not have the layer or head.
     """
-    pairs = ForcedPairs.of(tokenizers, sources, targets)
+    tokenizers, pairs = decoder.tokenizers, decoder.pairs(sources, targets)
     alignments = [_unaligned(*sides) for sides in zip(pairs.source_words, pairs.target_words, strict=True)]
-    for batch in pairs.batches(max_tokens, device):
-        with autocast(device, precision):
-            scores = attribute(model, batch, config).cpu().numpy()
+    for batch in decoder.batches(pairs):
+        with decoder.autocast():
+            scores = attribute(decoder.model, batch, config).cpu().numpy()
         for i, sentence in zip(batch.sentences, scores, strict=True):
             source, target = pairs.ids.source[i], pairs.ids.target[i]
             first = int(config.shift)  # row t has read t pieces and predicts the next; the last one predicts EOS
@@ -97,18 +83,13 @@ def symmetrized(forward: Sequence[Alignment], backward: Sequence[Alignment], met
 
 
 def translation_links(
-    model: Seq2Seq,
-    tokenizers: Tokenizers,
-    translations: Sequence[Translation],
-    config: AlignmentConfig,
-    device: torch.device,
-    precision: Precision,
+    decoder: ForcedDecoder, translations: Sequence[Translation], config: AlignmentConfig
 ) -> list[frozenset[Link]]:
     """The links between the words of each line and those of its translation, by :func:`align`; a line that was split is aligned part
     by part."""
     pairs = [pair for translation in translations for pair in translation.parts]
     sources, targets = [source for source, _ in pairs], [target for _, target in pairs]
-    alignments = iter(align(model, tokenizers, sources, targets, config, device, precision))
+    alignments = iter(align(decoder, sources, targets, config))
     links = []
     for translation in translations:
         of_line: set[Link] = set()

@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nmt.attention.capture import AttentionRecord, capture, gate
+from nmt.alignment.forced import sides
+from nmt.attention.capture import Attention, AttentionRecord, capture, gate
 from nmt.attention.scores import at_least_float32
 from nmt.config import AlignmentConfig, Attribution
 from nmt.data.batching import Batch
@@ -133,11 +134,11 @@ def gradient_attention(model: Seq2Seq, batch: Batch) -> Float[Tensor, "B T S"]:
     attentions = model.attentions()
     num_sentences, num_source = batch.source.shape
     num_target = batch.target_in.shape[1]
-    gates = {}
-    for name, module in attentions.items():
-        num_queries = num_source if name.startswith("encoder.") else num_target
-        num_keys = num_target if name.startswith("decoder.self.") else num_source
-        gates[name] = _gates(model, num_sentences, module.num_heads, num_queries, num_keys)
+    lengths = {"source": num_source, "target_in": num_target, "target_out": num_target}
+    gates = {
+        name: _gates(model, num_sentences, module.num_heads, *(lengths[side] for side in sides(name)))
+        for name, module in attentions.items()
+    }
     rows = []
     with gate(attentions, gates):
         logits = _logits(model, batch)
@@ -176,16 +177,21 @@ def input_gradient(model: Seq2Seq, batch: Batch) -> Float[Tensor, "B T S"]:
     return torch.stack([gradient.squeeze(-1) for (gradient,) in _gradients(logits, batch, [gates])], 1)
 
 
+def cross_attentions(model: Seq2Seq) -> dict[str, Attention]:
+    """The decoder's attentions over the source, from the bottom layer to the top."""
+    return {name: module for name, module in model.attentions().items() if name.startswith("decoder.cross.")}
+
+
 def cross_attention_name(model: Seq2Seq, layer: int) -> str:
     """The name of a decoder layer's cross-attention; negative layers count from the top.
 
     Raises:
         ConfigError: there is no such layer.
     """
-    names = [name for name in model.attentions() if name.startswith("decoder.cross.")]
+    names = list(cross_attentions(model))
     if not -len(names) <= layer < len(names):
         raise ConfigError(f"`alignment.layer` must be from {-len(names)} to {len(names) - 1} in this model, but is {layer}")
-    return f"decoder.cross.{layer % len(names)}"
+    return names[layer]
 
 
 def _cross_attention(model: Seq2Seq, batch: Batch, layer: int) -> AttentionRecord:

@@ -9,16 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from jaxtyping import Float
 
 from nmt.alignment.aligner import Alignment, align
 from nmt.alignment.extraction import BEGIN, END, SentenceAttention, extract
+from nmt.alignment.forced import ForcedDecoder, sides
 from nmt.alignment.links import is_punctuation
-from nmt.config import AlignmentConfig, Precision
-from nmt.data.tokenizer import Tokenizers
+from nmt.config import AlignmentConfig
 from nmt.files import write_json_atomic
-from nmt.models.interface import Seq2Seq
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -62,12 +60,11 @@ def diagnose_heads(attentions: Sequence[SentenceAttention]) -> dict[str, list[He
     sums: dict[str, list[_Sums]] = defaultdict(list)
     for attention in filled:
         for name, weights in attention.weights.items():
-            side = "target_in" if name.startswith("decoder.self.") else "source"
-            keys = attention.target_in if side == "target_in" else attention.source
+            _, keys = attention.labels(name)
             heads = sums[name] or [_Sums() for _ in weights]
             sums[name] = heads
             marks = np.array([key in (BEGIN, END) for key in keys])
-            rarest = _rarest(keys, marks, counts[side])
+            rarest = _rarest(keys, marks, counts[sides(name)[1]])
             punctuation = np.array([is_punctuation(key) for key in keys]) & ~marks
             for head, rows in zip(heads, weights, strict=True):
                 head.add(rows.astype(np.float64), marks, punctuation, rarest)
@@ -189,18 +186,10 @@ def _mean(of: Collection[object], measure: str) -> float:
     return float(sum(getattr(each, measure) for each in of)) / len(of)
 
 
-def diagnose(
-    model: Seq2Seq,
-    tokenizers: Tokenizers,
-    sources: Sequence[str],
-    targets: Sequence[str],
-    config: AlignmentConfig,
-    device: torch.device,
-    precision: Precision,
-) -> Diagnostics:
+def diagnose(decoder: ForcedDecoder, sources: Sequence[str], targets: Sequence[str], config: AlignmentConfig) -> Diagnostics:
     """Heads and sentences of pairs by forced decoding; what is said of sentences is read from the alignment that is set."""
-    attentions = list(extract(model, tokenizers, sources, targets, device, precision))
-    alignments = align(model, tokenizers, sources, targets, config, device, precision)
+    attentions = list(extract(decoder, sources, targets))
+    alignments = align(decoder, sources, targets, config)
     sentences = {i: found for i, alignment in enumerate(alignments) if (found := diagnose_sentence(alignment))}
     return Diagnostics(diagnose_heads(attentions), sentences)
 

@@ -12,19 +12,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from jaxtyping import Float
 
 from nmt.alignment.attribution import raw_attribution
-from nmt.alignment.forced import ForcedPairs
+from nmt.alignment.forced import ForcedDecoder, ForcedPairs
 from nmt.alignment.links import word_weights
-from nmt.config import AlignmentConfig, Attribution, Precision
+from nmt.config import AlignmentConfig, Attribution
 from nmt.data.batching import IdPairs, make_batch
-from nmt.data.tokenizer import Tokenizers
 from nmt.decoding.scorer import Scorer
 from nmt.files import write_json_atomic
-from nmt.hardware import autocast
-from nmt.models.interface import Seq2Seq
 
 Array = npt.NDArray[Any]
 Words = frozenset[int]
@@ -54,10 +50,10 @@ class Erasures:
     A source word is erased with all its pieces; the others stay in their order.
     """
 
-    def __init__(self, pairs: ForcedPairs, tokenizers: Tokenizers, scorer: Scorer) -> None:
+    def __init__(self, pairs: ForcedPairs, scorer: Scorer) -> None:
         self.pairs, self.scorer = pairs, scorer
-        self.source_words = [tokenizers.source.word_index(ids) for ids in pairs.ids.source]
-        self.target_words = [tokenizers.target.word_index(ids) for ids in pairs.ids.target]
+        self.source_words = [scorer.tokenizers.source.word_index(ids) for ids in pairs.ids.source]
+        self.target_words = [scorer.tokenizers.target.word_index(ids) for ids in pairs.ids.target]
         self._known: dict[tuple[int, Words], Array] = {}
 
     def everything(self, pair: int) -> Words:
@@ -91,19 +87,17 @@ Named = list[tuple[int, int, Words]]
 
 
 def faithfulness(
-    model: Seq2Seq,
-    tokenizers: Tokenizers,
+    decoder: ForcedDecoder,
     sources: Sequence[str],
     targets: Sequence[str],
     config: AlignmentConfig,
-    device: torch.device,
-    precision: Precision,
     *,
     counts: Sequence[int] = (1, 2, 3),
     seed: int = 1,
-    max_tokens: int = 4_096,
 ) -> dict[str, Faithfulness]:
-    """Of every attribution by its name, and of :data:`ERASURE` and :data:`RANDOM`; layer and head of attention are those that are set.
+    """Of every attribution by its name, and of :data:`ERASURE` and :data:`RANDOM`, the most comprehensive first.
+
+    Layer and head of attention are those that are set.
 
     Pairs with a blank side are left out; where ``counts`` words are to be named a pair counts if it has more of them. Nothing where no
     pair has two source words.
@@ -111,14 +105,15 @@ def faithfulness(
     Raises:
         ConfigError: the model does not have the layer or head.
     """
-    pairs = ForcedPairs.of(tokenizers, sources, targets)
-    erasures = Erasures(pairs, tokenizers, Scorer(model, tokenizers, device, precision, max_tokens=max_tokens))
+    pairs = decoder.pairs(sources, targets)
+    scorer = Scorer(decoder.model, decoder.tokenizers, decoder.device, decoder.precision, max_tokens=decoder.max_tokens)
+    erasures = Erasures(pairs, scorer)
     chosen = [pair for pair in pairs.filled.tolist() if len(erasures.everything(pair)) > 1]
     if not chosen:
         return {}
     singles = {pair: [erasures.everything(pair) - {s} for s in sorted(erasures.everything(pair))] for pair in chosen}
     erasures.compute((pair, kept) for pair in chosen for kept in (erasures.everything(pair), *singles[pair]))
-    scores = _word_scores(model, tokenizers, pairs, erasures, config, device, precision, max_tokens)
+    scores = _word_scores(decoder, erasures, config)
     scores[ERASURE] = {pair: np.stack([erasures.loss(pair, kept) for kept in singles[pair]], 1) for pair in chosen}
     generator = np.random.default_rng(seed)
     scores[RANDOM] = {pair: generator.random(scores[ERASURE][pair].shape) for pair in chosen}
@@ -126,26 +121,19 @@ def faithfulness(
     for name, of_pairs in scores.items():
         named = {count: _heaviest({pair: of_pairs[pair] for pair in chosen}, count) for count in counts}
         found[name] = _measure(erasures, {count: rows for count, rows in named.items() if rows})
-    return found
+    return dict(sorted(found.items(), key=lambda item: -next(iter(item[1].comprehensiveness.values()))))
 
 
 def _word_scores(
-    model: Seq2Seq,
-    tokenizers: Tokenizers,
-    pairs: ForcedPairs,
-    erasures: Erasures,
-    config: AlignmentConfig,
-    device: torch.device,
-    precision: Precision,
-    max_tokens: int,
+    decoder: ForcedDecoder, erasures: Erasures, config: AlignmentConfig
 ) -> dict[str, dict[int, Float[Array, "Tw Sw"]]]:
     """What each attribution says of the words of each pair, in its own units."""
     scores: dict[str, dict[int, Array]] = {method.name: {} for method in Attribution}
-    for batch in pairs.batches(max_tokens, device):
+    for batch in decoder.batches(erasures.pairs):
         for method in Attribution:
             head = config.head if method is Attribution.attention else None
-            with autocast(device, precision):
-                found = raw_attribution(model, batch, replace(config, attribution=method, head=head)).cpu().numpy()
+            with decoder.autocast():
+                found = raw_attribution(decoder.model, batch, replace(config, attribution=method, head=head)).cpu().numpy()
             for pair, sentence in zip(batch.sentences, found, strict=True):
                 source, target = erasures.source_words[pair], erasures.target_words[pair]
                 scores[method.name][int(pair)] = word_weights(sentence[: len(target), : len(source)], source, target)

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from nmt.alignment.forced import ForcedDecoder
 from nmt.alignment.heatmap import save_figure
 from nmt.attention.capture import gate
 from nmt.attention.multihead import MultiHeadAttention
-from nmt.data.batching import Batch, IdPairs, make_batch
-from nmt.data.tokenizer import Tokenizers
+from nmt.data.batching import Batch
 from nmt.errors import DataError
 from nmt.models.interface import Seq2Seq
 from nmt.refusals import unremovable
@@ -28,48 +28,38 @@ def multihead_attentions(model: Seq2Seq) -> dict[str, MultiHeadAttention]:
     return {name: module for name, module in model.attentions().items() if isinstance(module, MultiHeadAttention)}
 
 
-def head_importance(
-    model: Seq2Seq,
-    tokenizers: Tokenizers,
-    sources: Sequence[str],
-    targets: Sequence[str],
-    device: torch.device,
-    *,
-    max_tokens: int = 4_096,
-) -> Importance:
-    """E |dL / dg| of each head, where g = 1 is a gate on its weights and L a pair's negative log-likelihood, in float32.
+def head_importance(decoder: ForcedDecoder, sources: Sequence[str], targets: Sequence[str]) -> Importance:
+    """E |dL / dg| of each head, where g = 1 is a gate on its weights and L a pair's negative log-likelihood, in the model's own
+    type whatever the precision.
 
     Scaled so that the squares of an attention's heads sum to 1, as the paper does after Molchanov et al. 2017. Pairs with a blank side
-    are left out; none of the parameters gets a gradient. ``max_tokens`` bounds the padded positions of a batch on its longer side, one
-    long pair apart.
+    are left out; none of the parameters gets a gradient.
 
     Raises:
         DataError: no pair has words on both sides.
     """
-    source_ids, target_ids = tokenizers.source.encode(sources), tokenizers.target.encode(targets)
-    filled = [i for i, pair in enumerate(zip(source_ids, target_ids, strict=True)) if all(pair)]
-    if not filled:
+    pairs = decoder.pairs(sources, targets)
+    if not len(pairs.filled):
         raise DataError("the importance of heads needs a pair with words on both sides, but there is none")
-    pairs = IdPairs([source_ids[i] for i in filled], [target_ids[i] for i in filled])
-    attentions = multihead_attentions(model)
+    attentions = multihead_attentions(decoder.model)
     sums = {name: torch.zeros(module.num_heads) for name, module in attentions.items()}
-    for bucket in pairs.buckets(max_tokens):
+    for batch in decoder.batches(pairs):
         gates = {
-            name: torch.ones(len(bucket), module.num_heads, 1, 1, device=device, requires_grad=True)
+            name: torch.ones(len(batch.sentences), module.num_heads, 1, 1, device=decoder.device, requires_grad=True)
             for name, module in attentions.items()
         }
         with gate(attentions, gates):
-            loss = _nll(model, make_batch(pairs, bucket).to(device))
+            loss = _nll(decoder, batch)
         for name, gradient in zip(gates, torch.autograd.grad(loss, list(gates.values())), strict=True):
             sums[name] += gradient.abs().sum((0, 2, 3)).cpu()
     return {name: (total / total.norm()).tolist() for name, total in sums.items()}
 
 
-def _nll(model: Seq2Seq, batch: Batch) -> Tensor:
+def _nll(decoder: ForcedDecoder, batch: Batch) -> Tensor:
     """The sum over all pairs; a pair's gates know of its own part alone."""
     layout = batch.target_layout
-    hidden = model.decode(batch.target_in, layout, model.encode(batch.source, batch.source_layout))
-    return F.cross_entropy(model.output(layout.real(hidden)), layout.real(batch.target_out), reduction="sum")
+    logits = decoder.model.output(layout.real(decoder.decode(batch)))
+    return F.cross_entropy(logits, layout.real(batch.target_out), reduction="sum")
 
 
 def least_important(importance: Importance, share: float, num_kv_heads: Mapping[str, int]) -> dict[str, list[int]]:

@@ -195,16 +195,15 @@ def words_json(words: WordViews) -> str:
 
 
 def _trust(faithfulness: Mapping[str, Any]) -> tuple[list[str], list[tuple[str, list[str]]]]:
-    """The numbers of words that are named, and a row a method, the most comprehensive first: what erasing and keeping so many does."""
+    """The numbers of words that are named, and a row a method, in their order: what erasing and keeping so many does."""
     methods = faithfulness.get("methods", {})
     if not methods:
         return [], []
     counts = list(next(iter(methods.values()))["comprehensiveness"])
-    ranked = sorted(methods.items(), key=lambda item: -item[1]["comprehensiveness"][counts[0]])
     measures = ("comprehensiveness", "sufficiency")
     return counts, [
         (name.replace("_", " "), [f"{100 * values[measure][count]:.1f}" for measure in measures for count in counts])
-        for name, values in ranked
+        for name, values in methods.items()
     ]
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import torch
-
 from nmt.alignment.aligner import align
+from nmt.alignment.attribution import cross_attentions
+from nmt.alignment.forced import ForcedDecoder
 from nmt.alignment.links import alignment_scores
-from nmt.config import AlignmentConfig, Attribution, Precision
+from nmt.config import AlignmentConfig, Attribution
 from nmt.data.links import Link, Links
-from nmt.data.tokenizer import Tokenizers
-from nmt.models.interface import Seq2Seq
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,24 +22,17 @@ class Candidate:
 
 
 def candidates(
-    model: Seq2Seq,
-    tokenizers: Tokenizers,
-    sources: Sequence[str],
-    targets: Sequence[str],
-    config: AlignmentConfig,
-    device: torch.device,
-    precision: Precision,
+    decoder: ForcedDecoder, sources: Sequence[str], targets: Sequence[str], config: AlignmentConfig
 ) -> list[Candidate]:
     """Every layer with the mean of its heads and with each head, as a word is predicted and as it is read (:attr:`AlignmentConfig.shift`);
     the other settings are those of ``config``. Each costs a pass over the pairs."""
     found = []
-    names = [name for name in model.attentions() if name.startswith("decoder.cross.")]
-    for layer, name in enumerate(names):
-        num_heads = model.attentions()[name].num_heads
+    for layer, attention in enumerate(cross_attentions(decoder.model).values()):
+        num_heads = attention.num_heads
         for head in (None, *range(num_heads if num_heads > 1 else 0)):
             for shift in (False, True):
                 chosen = replace(config, attribution=Attribution.attention, layer=layer, head=head, shift=shift)
-                alignments = align(model, tokenizers, sources, targets, chosen, device, precision)
+                alignments = align(decoder, sources, targets, chosen)
                 found.append(Candidate(chosen, [alignment.links for alignment in alignments]))
     return found
 

@@ -7,28 +7,19 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from jaxtyping import Float32
 
 from nmt.alignment.aligner import align
+from nmt.alignment.attribution import cross_attentions
 from nmt.alignment.extraction import extract
-from nmt.config import AlignmentConfig, Attribution, Precision
-from nmt.data.tokenizer import Tokenizers
-from nmt.models.interface import Seq2Seq
+from nmt.alignment.forced import ForcedDecoder
+from nmt.config import AlignmentConfig, Attribution
 
 Views = dict[str, Float32[npt.NDArray[np.float32], "Tw Sw"]]
 """Of a pair, by a name for people; empty where a side is blank."""
 
 
-def word_views(
-    model: Seq2Seq,
-    tokenizers: Tokenizers,
-    sources: Sequence[str],
-    targets: Sequence[str],
-    config: AlignmentConfig,
-    device: torch.device,
-    precision: Precision,
-) -> list[Views]:
+def word_views(decoder: ForcedDecoder, sources: Sequence[str], targets: Sequence[str], config: AlignmentConfig) -> list[Views]:
     """Every layer and head of the cross-attention of each pair, between words, and every other attribution.
 
     Attentions are named as the model names them, the top layer first. Rows are as the model made them, but for what they give to the end
@@ -37,9 +28,8 @@ def word_views(
     Raises:
         ConfigError: the model does not have the layer.
     """
-    names = [name for name in model.attentions() if name.startswith("decoder.cross.")]
     views: list[Views] = [{} for _ in sources]
-    pairs = extract(model, tokenizers, sources, targets, device, precision, names=names, of_words=True)
+    pairs = extract(decoder, sources, targets, names=list(cross_attentions(decoder.model)), of_words=True)
     for found, attention in zip(views, pairs, strict=True):
         for name in reversed(attention.weights):
             heads = attention.weights[name][:, :-1, :-1]  # without the end of the source, and what predicts that of the target
@@ -52,7 +42,7 @@ def word_views(
         if method is Attribution.attention:
             continue
         chosen = dataclasses.replace(config, attribution=method, head=None, shift=False)
-        for found, alignment in zip(views, align(model, tokenizers, sources, targets, chosen, device, precision), strict=True):
+        for found, alignment in zip(views, align(decoder, sources, targets, chosen), strict=True):
             if found:
                 found[method.name.replace("_", " ")] = alignment.weights
     return views

@@ -13,12 +13,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from nmt.attention.blocks import attend_in_blocks, num_columns
 from nmt.attention.distributions import SinkSoftmax, Softmax
-from nmt.attention.plain import Form, attention_mask, attention_weights, expand_heads, plain_context, position_bias
+from nmt.attention.plain import ALL, Form, attention_mask, attention_weights, expand_heads, plain_context, position_bias
 from nmt.attention.scopes import CAUSAL, Scope, Strided, Window
 from nmt.layout import Layout
+
+BIASED_ROWS = 512
+"""Queries whose bias is in memory at a time on CUDA: what distances add to the scores of all would be T x T."""
 
 
 class Kernel(Enum):
@@ -87,12 +91,42 @@ def attend(
     if kernel is Kernel.blocks:
         context = attend_in_blocks(queries, keys, values, key_layout.mask, form, dropout_prob)
     elif kernel is Kernel.fused:
-        context = _attend_fused(queries, keys, values, query_layout, key_layout, form, dropout_prob)
+        fused = _attend_fused if form.bias is None or query_layout.max_length <= BIASED_ROWS else _attend_fused_by_rows
+        context = fused(queries, keys, values, query_layout, key_layout, form, dropout_prob)
     else:
         mask = attention_mask(query_layout, key_layout, form.scope)
         bias = position_bias(form.bias, query_layout.max_length, queries.device)
         context = plain_context(attention_weights(queries, keys, mask, form.distribution, bias), values, dropout_prob)
     return query_layout.unpad(context.transpose(1, 2))
+
+
+def _attend_fused_by_rows(
+    queries: Float[Tensor, "B h T d"],
+    keys: Float[Tensor, "B g S d"],
+    values: Float[Tensor, "B g S d"],
+    query_layout: Layout,
+    key_layout: Layout,
+    form: Form,
+    dropout_prob: float,
+) -> Float[Tensor, "B h T d"]:
+    """:data:`BIASED_ROWS` queries after the other; the backward pass makes their bias anew, so that no more of it is ever there."""
+    places = [slice(first, first + BIASED_ROWS) for first in range(0, queries.shape[2], BIASED_ROWS)]
+    contexts = [
+        checkpoint(
+            _attend_fused,
+            queries[:, :, rows],
+            keys,
+            values,
+            query_layout,
+            key_layout,
+            form,
+            dropout_prob,
+            rows,
+            use_reentrant=False,
+        )
+        for rows in places
+    ]
+    return torch.cat(contexts, dim=2)
 
 
 def _attend_fused(
@@ -103,19 +137,21 @@ def _attend_fused(
     key_layout: Layout,
     form: Form,
     dropout_prob: float,
+    rows: slice = ALL,
 ) -> Float[Tensor, "B h T d"]:
+    """Of the queries of these rows, which are those given."""
     options: dict[str, Any] = {"dropout_p": dropout_prob, "scale": queries.shape[-1] ** -0.5}
     has_sink = isinstance(form.distribution, SinkSoftmax)
     if form.scope == CAUSAL and form.bias is None:  # padding is behind all that a real query sees: no mask, which would be T x T
         options["is_causal"] = True
     else:
-        mask: Tensor = attention_mask(query_layout, key_layout, form.scope)
-        bias = position_bias(form.bias, query_layout.max_length, queries.device)
+        mask: Tensor = attention_mask(query_layout, key_layout, form.scope, rows)
+        bias = position_bias(form.bias, query_layout.max_length, queries.device, rows)
         if bias is not None:
             mask = bias.to(queries.dtype).masked_fill(~mask, -torch.inf)
         if has_sink:
-            rows = 1 if mask.shape[-2] > 1 else 0
-            mask = F.pad(mask, (1, 0, rows, 0), value=True if mask.dtype is torch.bool else 0.0)
+            before = 1 if mask.shape[-2] > 1 else 0
+            mask = F.pad(mask, (1, 0, before, 0), value=True if mask.dtype is torch.bool else 0.0)
         options["attn_mask"] = mask
     if not has_sink:
         shared = keys.shape[1] != queries.shape[1]

@@ -28,8 +28,12 @@ class Form:
     bias: RelativeBias | None = None
 
 
-def attention_mask(query_layout: Layout, key_layout: Layout, scope: Scope = FULL) -> Bool[Tensor, "B 1 Q S"]:
-    """True where a query may attend: real keys, within the scope. Q is 1 where all queries may see the same.
+ALL = slice(None)
+"""Queries of all positions."""
+
+
+def attention_mask(query_layout: Layout, key_layout: Layout, scope: Scope = FULL, rows: slice = ALL) -> Bool[Tensor, "B 1 Q S"]:
+    """True where a query of these rows may attend: real keys, within the scope. Q is 1 where all queries may see the same.
 
     A query of padding that would see none sees the first.
     """
@@ -37,16 +41,18 @@ def attention_mask(query_layout: Layout, key_layout: Layout, scope: Scope = FULL
     if scope == FULL:
         return mask
     positions = torch.arange(query_layout.max_length, device=mask.device)
-    mask = mask & scope.allows(positions[:, None], positions[None])  # (B, 1, T, S)
+    mask = mask & scope.allows(positions[rows, None], positions[None])  # (B, 1, T, S)
     return mask | (~mask.any(-1, keepdim=True) & (positions == 0)) if isinstance(scope, Window | Strided) else mask
 
 
-def position_bias(bias: RelativeBias | None, length: int, device: torch.device) -> Float[Tensor, "h T T"] | None:
-    """What positions add to the scores of a sentence, if they do."""
+def position_bias(
+    bias: RelativeBias | None, length: int, device: torch.device, rows: slice = ALL
+) -> Float[Tensor, "h Q T"] | None:
+    """What positions add to the scores of these queries of a sentence, if they do."""
     if bias is None:
         return None
     positions = torch.arange(length, device=device)
-    added: Tensor = bias(positions[:, None], positions[None])
+    added: Tensor = bias(positions[rows, None], positions[None])
     return added
 
 

@@ -12,7 +12,7 @@ from nmt.alignment.selection import Candidate, best_by_agreement, best_by_gold, 
 from nmt.commands.finished import FinishedRun, load_finished
 from nmt.commands.options import AlignCommand, RunCommand, Selection
 from nmt.commands.texts import read_text
-from nmt.config import AlignmentConfig, Precision
+from nmt.config import AlignmentConfig
 from nmt.data.links import parse_links, swap_links
 from nmt.data.pairs import ParallelText
 from nmt.data.reader import languages
@@ -21,8 +21,6 @@ from nmt.rules import validate_alignment, validate_name
 
 
 def main(command: AlignCommand) -> int:
-    if command.precision is Precision.int8:
-        raise ConfigError("`precision=int8` is for `nmt translate` and `nmt evaluate`; attention is read in fp32, bf16 or fp16")
     validate_name(command.name)
     run = load_finished(command)
     own = (f.name for f in dataclasses.fields(AlignmentConfig) if hasattr(command, f.name))
@@ -35,9 +33,9 @@ def main(command: AlignCommand) -> int:
     if command.select:
         settings = select(command, command.select, run, back, alignment)
     folder = Path(command.run) / "alignment" / command.name
-    alignments = align(run.model, run.tokenizers, text.sources, text.targets, settings[0], run.device, run.precision)
+    alignments = align(run.decoder, text.sources, text.targets, settings[0])
     if back:
-        turned = align(back.model, back.tokenizers, text.targets, text.sources, settings[1], back.device, back.precision)
+        turned = align(back.decoder, text.targets, text.sources, settings[1])
         alignments = symmetrized(alignments, turned, command.symmetrization)
     scores = save(folder, alignments, text, alignment)
     print(f"alignments of {len(text)} pairs are in {folder}")
@@ -50,7 +48,7 @@ def align_text(
     run: FinishedRun, text: ParallelText, config: AlignmentConfig, folder: Path
 ) -> tuple[list[Alignment], dict[str, AlignmentScores]]:
     """Align pairs and write what comes of it; scores where gold links are known."""
-    alignments = align(run.model, run.tokenizers, text.sources, text.targets, config, run.device, run.precision)
+    alignments = align(run.decoder, text.sources, text.targets, config)
     return alignments, save(folder, alignments, text, config)
 
 
@@ -81,7 +79,7 @@ def select(
     chosen = slice(command.num_selected)
 
     def tried(run: FinishedRun, sources: list[str], targets: list[str]) -> list[Candidate]:
-        return candidates(run.model, run.tokenizers, sources[chosen], targets[chosen], config, run.device, run.precision)
+        return candidates(run.decoder, sources[chosen], targets[chosen], config)
 
     forward = tried(run, text.sources, text.targets)
     backward = tried(back, text.targets, text.sources) if back else []

@@ -7,26 +7,23 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from nmt.alignment.extraction import SentenceAttention, extract, write_jsonl, write_npz
+from nmt.alignment.forced import SIDES
 from nmt.alignment.heatmap import heads_figure, save_figure
 from nmt.commands.finished import load_finished
 from nmt.commands.options import AttendCommand, AttentionFormat
 from nmt.commands.texts import read_explained
-from nmt.config import Picture, Precision
+from nmt.config import Picture
 from nmt.errors import ConfigError
 from nmt.rules import validate_name
 
 
 def main(command: AttendCommand) -> int:
     validate_name(command.name)
-    if command.precision is Precision.int8:
-        raise ConfigError("`precision=int8` is for `nmt translate` and `nmt evaluate`; attention is read in fp32, bf16 or fp16")
     run = load_finished(command)
     names = chosen_names(command.attentions, list(run.model.attentions()))
     given = {name: getattr(command, name) for name in ("source", "target", "translations")}
     sources, targets = read_explained(command.run, run, "test", **given, limit=command.num_pairs)
-    attentions = extract(
-        run.model, run.tokenizers, sources, targets, run.device, run.precision, names=names, of_words=command.words
-    )
+    attentions = extract(run.decoder, sources, targets, names=names, of_words=command.words)
     folder = Path(command.run) / "attention" / command.name
     write = write_npz if command.format is AttentionFormat.npz else write_jsonl
     count = write(folder, drawn(attentions, folder, command.num_heatmaps, command.picture))
@@ -44,14 +41,9 @@ def drawn(attentions: Iterable[SentenceAttention], folder: Path, count: int, for
 
 def draw(folder: Path, name: str, attention: SentenceAttention, form: Picture) -> None:
     """A picture of all heads of each kind of attention."""
-    sides = {
-        "encoder.self": (attention.source, attention.source),
-        "decoder.self": (attention.target_out, attention.target_in),
-        "decoder.cross": (attention.target_out, attention.source),
-    }
-    for kind, (queries, keys) in sides.items():
+    for kind in SIDES:
         if heads := {of: weights for of, weights in attention.weights.items() if of.startswith(f"{kind}.")}:
-            save_figure(folder / f"{name}.{kind}.{form.name}", heads_figure(heads, queries, keys))
+            save_figure(folder / f"{name}.{kind}.{form.name}", heads_figure(heads, *attention.labels(next(iter(heads)))))
 
 
 def chosen_names(patterns: list[str], names: list[str]) -> list[str]:

@@ -9,7 +9,7 @@ from nmt.alignment.faithfulness import Faithfulness, faithfulness, write_faithfu
 from nmt.commands.finished import load_finished
 from nmt.commands.options import FaithfulnessCommand
 from nmt.commands.texts import read_explained
-from nmt.config import AlignmentConfig, Precision
+from nmt.config import AlignmentConfig
 from nmt.errors import ConfigError, DataError
 from nmt.rules import validate_name
 from nmt.tables import format_table
@@ -19,10 +19,6 @@ def main(command: FaithfulnessCommand) -> int:
     validate_name(command.name)
     if not command.counts or min(command.counts) < 1:
         raise ConfigError("`counts` must be numbers of source words, each at least 1")
-    if command.precision is Precision.int8:
-        raise ConfigError(
-            "`precision=int8` is for `nmt translate` and `nmt evaluate`; attributions are computed in fp32, bf16 or fp16"
-        )
     run = load_finished(command)
     settings = run.config.alignment
     chosen = AlignmentConfig(
@@ -31,17 +27,7 @@ def main(command: FaithfulnessCommand) -> int:
     )
     given = {name: getattr(command, name) for name in ("source", "target", "translations")}
     sources, targets = read_explained(command.run, run, "dev", **given, limit=command.num_pairs)
-    found = faithfulness(
-        run.model,
-        run.tokenizers,
-        sources,
-        targets,
-        chosen,
-        run.device,
-        run.precision,
-        counts=command.counts,
-        seed=run.config.seed,
-    )
+    found = faithfulness(run.decoder, sources, targets, chosen, counts=command.counts, seed=run.config.seed)
     if not found:
         raise DataError("faithfulness needs a pair with two source words and a target word, but there is none")
     folder = Path(command.run) / "faithfulness" / command.name
@@ -52,12 +38,11 @@ def main(command: FaithfulnessCommand) -> int:
 
 
 def format_faithfulness(found: Mapping[str, Faithfulness]) -> str:
-    """A row a method, the most comprehensive first; a column for each number of words that are erased, and that alone are kept."""
+    """A row a method; a column for each number of words that are erased, and that alone are kept."""
     counts = list(next(iter(found.values())).comprehensiveness)
-    ranked = sorted(found.items(), key=lambda item: -item[1].comprehensiveness[counts[0]])
     header = ["", *(f"top {count} erased" for count in counts), *(f"top {count} kept" for count in counts)]
     rows = []
-    for name, of_method in ranked:
+    for name, of_method in found.items():
         means = [measure[count] for measure in (of_method.comprehensiveness, of_method.sufficiency) for count in counts]
         rows.append([name.replace("_", " "), *(f"{mean:.3f}" for mean in means)])
     return format_table(header, rows)

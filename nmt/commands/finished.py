@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from nmt.alignment.forced import ForcedDecoder
 from nmt.commands.options import RunCommand, SearchCommand, SearchOverrides
 from nmt.config import Config, Precision, SearchConfig
 from nmt.data.tokenizer import Tokenizers
@@ -38,6 +39,11 @@ class FinishedRun:
         """The model, or the ensemble."""
         return Ensemble([self.model, *self.others]) if self.others else self.model
 
+    @property
+    def decoder(self) -> ForcedDecoder:
+        """The model, to be looked into."""
+        return ForcedDecoder(self.model, self.tokenizers, self.device, self.precision)
+
     def translator(self, search: SearchConfig, seed: int) -> Translator:
         model = frozen(self.predictor, self.precision)
         return Translator(model, self.tokenizers, search, self.device, self.precision, seed)
@@ -47,8 +53,16 @@ def load_finished(command: RunCommand, ensemble: Sequence[str] = ()) -> Finished
     """The run that a command names, with the device and precision that it asks for, and the models of the runs in ``ensemble``.
 
     Raises:
-        ConfigError: a run of the ensemble has another vocabulary.
+        ConfigError: a run of the ensemble has another vocabulary, or the precision is one for translating alone.
     """
+    if command.precision is Precision.int8:
+        raise ConfigError(
+            "`precision=int8` is for `nmt translate` and `nmt evaluate`; other commands compute in fp32, bf16 or fp16"
+        )
+    return _load(command, ensemble)
+
+
+def _load(command: RunCommand, ensemble: Sequence[str]) -> FinishedRun:
     set_up_cpu(command.threads)
     device = resolve_device(command.device)
     config, model, tokenizers = load_run(Path(command.run), command.weights, device)
@@ -65,8 +79,12 @@ def load_finished(command: RunCommand, ensemble: Sequence[str] = ()) -> Finished
 
 
 def load_translator(command: SearchCommand) -> tuple[FinishedRun, Translator]:
-    """The run that a command names, and its translator, with the command's search and seed laid over the run's."""
-    run = load_finished(command, command.ensemble)
+    """The run that a command names, and its translator, with the command's search and seed laid over the run's.
+
+    Raises:
+        ConfigError: a run of the ensemble has another vocabulary, or the search settings do not go together.
+    """
+    run = _load(command, command.ensemble)
     search = lay_over(run.config.search, command.search)
     validate_search(search)
     return run, run.translator(search, run.config.seed if command.seed is None else command.seed)

@@ -13,7 +13,7 @@ from nmt.attention.pruning import remove_heads
 from nmt.commands.finished import FinishedRun, load_finished
 from nmt.commands.options import HeadsCommand
 from nmt.commands.texts import read_text
-from nmt.config import Precision, TransformerConfig
+from nmt.config import TransformerConfig
 from nmt.data.pairs import ParallelText
 from nmt.decoding.scorer import Scorer
 from nmt.errors import ConfigError
@@ -30,7 +30,7 @@ def main(command: HeadsCommand) -> int:
     if not isinstance(run.config.model, TransformerConfig):
         raise ConfigError(f"the model in {command.run} is {run.config.model.kind.name}, whose attention has one head")
     text = read_text(command.run, run.config, "dev", command.source, command.target)
-    importance = head_importance(run.model, run.tokenizers, text.sources, text.targets, run.device)
+    importance = head_importance(run.decoder, text.sources, text.targets)
     folder = Path(command.run) / "heads" / command.name
     folder.mkdir(parents=True, exist_ok=True)
     save_importance(folder / "importance.png", importance)
@@ -63,8 +63,6 @@ def _validate(command: HeadsCommand) -> None:
         raise ConfigError("`prune`, a share of the heads, and `output`, a new folder, must be given together")
     if command.output is not None and Path(command.output).exists():
         raise ConfigError(f"`output` must be a new folder, but {command.output} exists")
-    if command.precision is Precision.int8:
-        raise ConfigError("`precision=int8` is for `nmt translate` and `nmt evaluate`; importance is computed in fp32")
 
 
 def _chosen(model: Seq2Seq, importance: Importance, share: float) -> dict[str, list[int]]:

@@ -82,9 +82,7 @@ def measure(folder: RunFolder, config: Config, store: Store) -> None:
     hypotheses = [translation.text for translation in evaluation.translations]
     look_into(run, folder, (text.sources, hypotheses), (dev, dev_translations))
     shown = slice(config.alignment.num_heatmaps)
-    views = word_views(
-        run.model, run.tokenizers, text.sources[shown], text.targets[shown], config.alignment, run.device, run.precision
-    )
+    views = word_views(run.decoder, text.sources[shown], text.targets[shown], config.alignment)
     samples = []
     for i, of_pair in enumerate(views):
         if alignments[i].links:
@@ -99,9 +97,9 @@ def look_into(run: FinishedRun, folder: RunFolder, test: Translated, dev: Transl
     """Write how far attributions of translations of the test set can be trusted, and diagnostics of the dev set's."""
     config = run.config.alignment
     sources, translations = (lines[: config.num_erased] for lines in test)
-    trust = faithfulness(run.model, run.tokenizers, sources, translations, config, run.device, run.precision)
+    trust = faithfulness(run.decoder, sources, translations, config)
     write_faithfulness(folder.path / "faithfulness" / "test", trust, len(sources))
-    found = diagnose(run.model, run.tokenizers, *dev, config, run.device, run.precision)
+    found = diagnose(run.decoder, *dev, config)
     write_diagnostics(folder.path / "diagnostics" / "dev", found)
 
 

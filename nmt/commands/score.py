@@ -9,18 +9,14 @@ from pathlib import Path
 from nmt.commands.finished import load_finished
 from nmt.commands.options import ScoreCommand, ScoreFormat
 from nmt.commands.streams import output_stream
-from nmt.config import Precision
 from nmt.data.bitext import PairFiles
 from nmt.decoding.formats import score_json, score_line
 from nmt.decoding.scorer import Scorer
-from nmt.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
 
 def main(command: ScoreCommand) -> int:
-    if command.precision is Precision.int8:
-        raise ConfigError("`precision=int8` is for `nmt translate` and `nmt evaluate`; scores are computed in fp32, bf16 or fp16")
     run = load_finished(command, command.ensemble)
     scorer = Scorer(run.predictor, run.tokenizers, run.device, run.precision, chunk_size=run.config.loss.chunk_size)
     num_pairs, num_tokens, total = 0, 0, 0.0

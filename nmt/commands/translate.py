@@ -56,7 +56,7 @@ def render(
             return "".join(n_best_lines(number, each) for number, each in enumerate(translations, start=num_before))
         case TranslationFormat.jsonl:
             best = [each[0] for each in translations]
-            links = translation_links(run.model, run.tokenizers, best, run.config.alignment, run.device, run.precision)
+            links = translation_links(run.decoder, best, run.config.alignment)
             rows = zip(lines, translations, links, strict=True)
             several = translator.search.num_best > 1
             return "".join(translation_json(*row, run.tokenizers.target, with_n_best=several) for row in rows)

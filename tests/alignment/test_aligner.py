@@ -8,6 +8,7 @@ import torch
 
 from nmt.alignment.aligner import align, write_alignments
 from nmt.alignment.attribution import cross_attention_name
+from nmt.alignment.forced import ForcedDecoder
 from nmt.config import AlignmentConfig, LinkMethod, Precision, TokenizerConfig
 from nmt.data.links import parse_links
 from nmt.data.normalization import PLAIN
@@ -40,9 +41,8 @@ def model(family_config, tokenizer):
 
 def align_all(model, tokenizer, sources=SOURCES, targets=TARGETS, config=None, **options):
     config = config or AlignmentConfig(method=LinkMethod.argmax)
-    return align(
-        model, Tokenizers(tokenizer, tokenizer), sources, targets, config, torch.device("cpu"), Precision.fp32, **options
-    )
+    decoder = ForcedDecoder(model, Tokenizers(tokenizer, tokenizer), torch.device("cpu"), Precision.fp32, **options)
+    return align(decoder, sources, targets, config)
 
 
 def word_attention_by_steps(model, tokenizer, source, target, shift=False):

@@ -11,6 +11,7 @@ import torch
 from nmt.alignment.aligner import Alignment, align
 from nmt.alignment.diagnostics import Diagnostics, diagnose, diagnose_heads, diagnose_sentence, write_diagnostics
 from nmt.alignment.extraction import SentenceAttention, extract
+from nmt.alignment.forced import ForcedDecoder
 from nmt.config import AlignmentConfig, Precision, StackConfig, TokenizerConfig, TransformerConfig
 from nmt.data.normalization import PLAIN
 from nmt.data.tokenizer import Tokenizer, Tokenizers, learn_pieces
@@ -18,12 +19,11 @@ from nmt.models import build_model
 
 SOURCES = ["the small dog sees a cat .", "", "a cat sleeps , a dog !"]
 TARGETS = ["der kleine Hund sieht eine Katze .", "Hunde", "die Katze"]
-CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def looked_at():
-    """A model with attention that is not flat, and its tokenizers."""
+def decoder():
+    """Of a model with attention that is not flat."""
     tokenizer = Tokenizer(learn_pieces(SOURCES + TARGETS, TokenizerConfig(), 31), PLAIN)
     tokenizers = Tokenizers(tokenizer, tokenizer)
     torch.manual_seed(3)
@@ -33,7 +33,7 @@ def looked_at():
     model = build_model(config, tokenizers.vocab_sizes).eval()
     for parameter in model.parameters():
         parameter.data *= 3
-    return model, tokenizers
+    return ForcedDecoder(model, tokenizers, torch.device("cpu"), Precision.fp32)
 
 
 def by_loops(attentions, name, head):
@@ -63,11 +63,10 @@ def by_loops(attentions, name, head):
     return means, max(map(offsets.count, offsets)) / num_queries, offsets
 
 
-def test_heads_are_what_loops_say(looked_at):
-    model, tokenizers = looked_at
-    attentions = list(extract(model, tokenizers, SOURCES, TARGETS, CPU, Precision.fp32))
+def test_heads_are_what_loops_say(decoder):
+    attentions = list(extract(decoder, SOURCES, TARGETS))
     found = diagnose_heads(attentions)
-    assert list(found) == list(model.attentions())
+    assert list(found) == list(decoder.model.attentions())
     for name, heads in found.items():
         assert len(heads) == 2
         for number, head in enumerate(heads):
@@ -127,12 +126,11 @@ def test_sentences_are_ranked():
     assert diagnostics.mean("untranslated") == pytest.approx((0.5 + 0.5 + 1 + 0.5) / 4)
 
 
-def test_all_of_a_model(looked_at, tmp_path):
-    model, tokenizers = looked_at
+def test_all_of_a_model(decoder, tmp_path):
     config = AlignmentConfig(layer=0, head=1)
-    found = diagnose(model, tokenizers, SOURCES, TARGETS, config, CPU, Precision.fp32)
+    found = diagnose(decoder, SOURCES, TARGETS, config)
     assert list(found.sentences) == [0, 2]
-    alignments = align(model, tokenizers, SOURCES, TARGETS, config, CPU, Precision.fp32)
+    alignments = align(decoder, SOURCES, TARGETS, config)
     assert all(found.sentences[i] == diagnose_sentence(alignments[i]) for i in found.sentences)
     means = found.means()
     heads = found.heads["decoder.cross.0"]
@@ -146,4 +144,4 @@ def test_all_of_a_model(looked_at, tmp_path):
     assert written["heads"]["decoder.cross.0"][1]["marks"] == heads[1].marks
     first = written["worst"]["untranslated"][0]
     assert first["source_words"] == SOURCES[found.worst("untranslated", 1)[0]].split()
-    assert diagnose(model, tokenizers, [""], ["a"], config, CPU, Precision.fp32).means() == {}
+    assert diagnose(decoder, [""], ["a"], config).means() == {}

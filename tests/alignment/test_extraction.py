@@ -8,6 +8,7 @@ import torch
 
 from nmt.alignment import extraction
 from nmt.alignment.extraction import extract, write_jsonl, write_npz
+from nmt.alignment.forced import ForcedDecoder
 from nmt.attention.capture import capture
 from nmt.config import Precision, StackConfig, TokenizerConfig, TransformerConfig
 from nmt.data.normalization import PLAIN
@@ -38,8 +39,9 @@ def model(tokenizers):
     return build(TRANSFORMER, tokenizers)
 
 
-def extracted(model, tokenizers, **options):
-    return list(extract(model, tokenizers, SOURCES, TARGETS, torch.device("cpu"), Precision.fp32, **options))
+def extracted(model, tokenizers, max_tokens=1_000, **options):
+    decoder = ForcedDecoder(model, tokenizers, torch.device("cpu"), Precision.fp32, max_tokens)
+    return list(extract(decoder, SOURCES, TARGETS, **options))
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ import torch
 
 from nmt.alignment.attribution import raw_attribution
 from nmt.alignment.faithfulness import ERASURE, RANDOM, faithfulness
+from nmt.alignment.forced import ForcedDecoder
 from nmt.config import AlignmentConfig, Attribution, BahdanauConfig, Precision, StackConfig, TokenizerConfig, TransformerConfig
 from nmt.data.batching import IdPairs, make_batch
 from nmt.data.normalization import PLAIN
@@ -18,7 +19,6 @@ from nmt.models import build_model
 
 SOURCES = ["the small dog sees a cat .", "dogs", "", "a cat  sleeps", "dog cats"]
 TARGETS = ["der kleine Hund sieht eine Katze .", "Hunde schlafen", "Hunde", "die Katze", ""]
-CPU = torch.device("cpu")
 MODELS = {
     "bahdanau": BahdanauConfig(embedding_dim=13, hidden_dim=14),
     "transformer": TransformerConfig(
@@ -43,7 +43,8 @@ def model(request, tokenizers):
 
 
 def measured(model, tokenizers, sources=SOURCES, targets=TARGETS, **options):
-    return faithfulness(model, tokenizers, sources, targets, AlignmentConfig(), CPU, Precision.fp32, **options)
+    decoder = ForcedDecoder(model, tokenizers, torch.device("cpu"), Precision.fp32, max_tokens=61)
+    return faithfulness(decoder, sources, targets, AlignmentConfig(), **options)
 
 
 def word_probs(model, tokenizers, words, kept, target):
@@ -79,7 +80,7 @@ def order(model, tokenizers, source, target, method):
 
 @torch.no_grad()
 def test_it_is_its_definition_and_no_single_word_does_more_than_the_best(model, tokenizers):
-    found = measured(model, tokenizers, counts=(1, 3), max_tokens=61)
+    found = measured(model, tokenizers, counts=(1, 3))
 
     @cache
     def probs(i, kept):
@@ -95,6 +96,8 @@ def test_it_is_its_definition_and_no_single_word_does_more_than_the_best(model, 
                 alone.append(everything[t] - probs(i, tuple(sorted(ranked[:count])))[t])
         assert found[method.name].comprehensiveness[count] == pytest.approx(np.mean(without), abs=1e-9)
         assert found[method.name].sufficiency[count] == pytest.approx(np.mean(alone), abs=1e-9)
+    firsts = [of_method.comprehensiveness[1] for of_method in found.values()]
+    assert firsts == sorted(firsts, reverse=True)
     assert set(found) == {method.name for method in Attribution} | {RANDOM, ERASURE}
     best = found[ERASURE].comprehensiveness[1]
     assert all(of_method.comprehensiveness[1] <= best for of_method in found.values())

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from nmt.alignment.forced import ForcedDecoder
 from nmt.alignment.importance import head_importance, least_important, save_importance
-from nmt.config import StackConfig, TokenizerConfig, TokenizerKind, TransformerConfig
+from nmt.config import Precision, StackConfig, TokenizerConfig, TokenizerKind, TransformerConfig
 from nmt.data.normalization import PLAIN
 from nmt.data.tokenizer import BOS, EOS, Tokenizer, Tokenizers, learn_pieces
 from nmt.layout import Layout
@@ -16,7 +17,6 @@ from nmt.models import build_model
 HEADS, WIDTH = 3, 6
 SOURCES = ["a b c", "d", "", "e f g h i j", "b"]
 TARGETS = ["c b", "f", "a", "i j", ""]
-CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,8 @@ def by_definition(model, tokenizers, name, head):
 
 @pytest.mark.parametrize("max_tokens", [4, 100])
 def test_importance_is_its_definition(model, tokenizers, max_tokens):
-    found = head_importance(model, tokenizers, SOURCES, TARGETS, CPU, max_tokens=max_tokens)
+    decoder = ForcedDecoder(model, tokenizers, torch.device("cpu"), Precision.fp32, max_tokens)
+    found = head_importance(decoder, SOURCES, TARGETS)
     assert list(found) == list(model.attentions())
     for name, values in found.items():
         expected = torch.tensor([by_definition(model, tokenizers, name, head) for head in range(HEADS)])

@@ -111,7 +111,7 @@ def report_data(**changes):
             "pairs": 20,
             "methods": {
                 name: {"comprehensiveness": {"1": value, "2": 0.5}, "sufficiency": {"1": 0.25, "2": 0.125}}
-                for name, value in (("random", 0.1), ("input_gradient", 0.375))
+                for name, value in (("input_gradient", 0.375), ("random", 0.1))
             },
         },
     }

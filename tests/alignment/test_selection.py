@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from nmt.alignment.aligner import align
+from nmt.alignment.forced import ForcedDecoder
 from nmt.alignment.links import alignment_scores
 from nmt.alignment.selection import Candidate, best_by_agreement, best_by_gold, candidates
 from nmt.config import AlignmentConfig, LinkMethod, LuongConfig, Precision, StackConfig, TokenizerConfig, TransformerConfig
@@ -16,7 +17,6 @@ from nmt.models import build_model
 
 SOURCES = ["the small dog sees a cat .", "", "a cat  sleeps", "the dog sees the small cat ."]
 TARGETS = ["der kleine Hund sieht eine Katze .", "Hunde", "die Katze", "der Hund sieht die kleine Katze ."]
-CPU = torch.device("cpu")
 ARGMAX = AlignmentConfig(method=LinkMethod.argmax)
 TRANSFORMER = TransformerConfig(
     model_dim=12, num_heads=3, feedforward_dim=17, encoder=StackConfig(num_layers=1), decoder=StackConfig(num_layers=2)
@@ -34,26 +34,24 @@ def build(config, tokenizers, seed=3):
     model = build_model(config, tokenizers.vocab_sizes).eval()
     for parameter in model.parameters():
         parameter.data *= 3  # so that heads differ
-    return model
+    return ForcedDecoder(model, tokenizers, torch.device("cpu"), Precision.fp32)
 
 
 def test_every_layer_head_and_row_is_tried(tokenizers):
-    model = build(TRANSFORMER, tokenizers)
-    found = candidates(model, tokenizers, SOURCES, TARGETS, ARGMAX, CPU, Precision.fp32)
+    decoder = build(TRANSFORMER, tokenizers)
+    found = candidates(decoder, SOURCES, TARGETS, ARGMAX)
     tried = [(each.config.layer, each.config.head, each.config.shift) for each in found]
     assert tried == list(itertools.product((0, 1), (None, 0, 1, 2), (False, True)))
     for candidate in found:
         assert candidate.config.method is LinkMethod.argmax
-        alignments = align(model, tokenizers, SOURCES, TARGETS, candidate.config, CPU, Precision.fp32)
+        alignments = align(decoder, SOURCES, TARGETS, candidate.config)
         assert candidate.links == [alignment.links for alignment in alignments]
-    recurrent = candidates(
-        build(LuongConfig(embedding_dim=5, hidden_dim=6), tokenizers), tokenizers, SOURCES, TARGETS, ARGMAX, CPU, Precision.fp32
-    )
+    recurrent = candidates(build(LuongConfig(embedding_dim=5, hidden_dim=6), tokenizers), SOURCES, TARGETS, ARGMAX)
     assert [(each.config.head, each.config.shift) for each in recurrent] == [(None, False), (None, True)]
 
 
 def test_the_one_that_gold_was_made_of_is_found(tokenizers):
-    found = candidates(build(TRANSFORMER, tokenizers), tokenizers, SOURCES, TARGETS, ARGMAX, CPU, Precision.fp32)
+    found = candidates(build(TRANSFORMER, tokenizers), SOURCES, TARGETS, ARGMAX)
     distinct = {tuple(candidate.links): candidate for candidate in reversed(found)}
     assert len(distinct) > 8
     for candidate in distinct.values():

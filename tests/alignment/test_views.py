@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from nmt.alignment.aligner import align
+from nmt.alignment.forced import ForcedDecoder
 from nmt.alignment.views import word_views
 from nmt.config import AlignmentConfig, Attribution, LuongConfig, Precision, StackConfig, TokenizerConfig, TransformerConfig
 from nmt.data.normalization import PLAIN
@@ -15,7 +16,6 @@ from nmt.models import build_model
 
 SOURCES = ["the small dog sees a cat .", "", "a  cat sleeps"]
 TARGETS = ["der kleine Hund sieht eine Katze .", "Hunde", "die Katze"]
-CPU = torch.device("cpu")
 OTHERS = ["norms", "rollout", "gradient attention", "input gradient"]
 MODELS = {
     "luong": (LuongConfig(embedding_dim=13, hidden_dim=14), {"decoder.cross.0": (0, None)}),
@@ -43,7 +43,8 @@ def test_each_view_is_what_its_name_says(name):
     torch.manual_seed(3)
     model = build_model(model_config, tokenizers.vocab_sizes).eval()
     config = AlignmentConfig(layer=0, shift=True)
-    views = word_views(model, tokenizers, SOURCES, TARGETS, config, CPU, Precision.fp32)
+    decoder = ForcedDecoder(model, tokenizers, torch.device("cpu"), Precision.fp32)
+    views = word_views(decoder, SOURCES, TARGETS, config)
     assert views[1] == {}
     assert list(views[0]) == list(views[2]) == [*attentions, *OTHERS]
     for view in views[0]:
@@ -52,6 +53,6 @@ def test_each_view_is_what_its_name_says(name):
             chosen = AlignmentConfig(layer=layer, head=head)
         else:
             chosen = replace(config, attribution=Attribution[view.replace(" ", "_")], shift=False)
-        expected = align(model, tokenizers, SOURCES, TARGETS, chosen, CPU, Precision.fp32)
+        expected = align(decoder, SOURCES, TARGETS, chosen)
         for i in (0, 2):
             np.testing.assert_allclose(views[i][view], expected[i].weights, atol=1e-6)

@@ -5,10 +5,10 @@ import torch
 from torch.nn.attention import varlen
 
 from nmt.attention import kernels
-from nmt.attention.distributions import Entmax, SinkSoftmax
+from nmt.attention.distributions import SOFTMAX, Entmax, SinkSoftmax
 from nmt.attention.kernels import Kernel, attend, choose_kernel
 from nmt.attention.plain import Form, attention_mask, attention_weights
-from nmt.attention.positions import LinearBias
+from nmt.attention.positions import BucketBias, LinearBias
 from nmt.attention.scopes import CAUSAL, FULL, Scope, Strided, Window
 from nmt.layout import Layout
 
@@ -160,6 +160,28 @@ def test_a_sink_in_the_fused_kernel_is_the_distribution(monkeypatch, learned, sh
         found.append([real, *torch.autograd.grad((real * layout.real(weight)).sum(), parameters)])
     for fused, plain in zip(*found, strict=True):
         torch.testing.assert_close(fused, plain)
+
+
+@pytest.mark.parametrize("scope", [FULL, CAUSAL], ids=str)
+@pytest.mark.parametrize("distribution", [SOFTMAX, SinkSoftmax(4, learned=False)], ids=["softmax", "off by one"])
+def test_a_bias_is_never_there_for_all_queries_of_a_long_sentence(monkeypatch, scope, distribution):
+    """Contexts and gradients, those of the bias too, against plain products; and how many queries have their bias at a time."""
+    heads, layout, bias = 4, Layout.of(QUERY_LENGTHS), BucketBias(4, causal=scope.causal, num_buckets=8, max_distance=5).double()
+    torch.nn.init.normal_(bias.weight)
+    weight, found, seen = torch.randn(3, 7, heads, HEAD_DIM, dtype=torch.float64), [], []
+    bias.register_forward_hook(lambda module, inputs, added: seen.append(added.shape[1]))
+    monkeypatch.setattr(kernels, "BIASED_ROWS", 3)
+    for kernel in (Kernel.fused, Kernel.plain):
+        monkeypatch.setattr(kernels, "choose_kernel", lambda *_, kernel=kernel, **__: kernel)
+        torch.manual_seed(1)
+        inputs = [torch.randn(3, 7, count, HEAD_DIM, dtype=torch.float64, requires_grad=True) for count in (heads, 2, 2)]
+        context = attend(*inputs, layout, layout, Form(scope, distribution, bias))
+        real = layout.real(context)
+        found.append([real, *torch.autograd.grad((real * layout.real(weight)).sum(), [*inputs, bias.weight])])
+    for fused, plain in zip(*found, strict=True):
+        torch.testing.assert_close(fused, plain)
+    assert sorted(seen[:-1]) == [1, 1, 3, 3, 3, 3]  # forward, and anew backward
+    assert seen[-1] == 7
 
 
 def test_rows_in_two_layouts_are_not_packed(monkeypatch):

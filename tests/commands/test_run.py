@@ -247,7 +247,7 @@ def test_commands_on_a_finished_run(small, capsys, tmp_path, monkeypatch):
 
     assert translate.main(replace(command, precision=Precision.int8, output=str(tmp_path / "int8.en"))) == 0
     assert len((tmp_path / "int8.en").read_bytes().split(b"\n")) == 6
-    with pytest.raises(ConfigError, match="`precision=int8` is for `nmt translate` and `nmt evaluate`; attention"):
+    with pytest.raises(ConfigError, match="`precision=int8` is for `nmt translate` and `nmt evaluate`; other commands"):
         align.main(AlignCommand(run=path, precision=Precision.int8))
     with pytest.raises(ConfigError, match="`precision=int8` is for `nmt translate` and `nmt evaluate`; a run"):
         train.main(replace(small, precision=Precision.int8))
