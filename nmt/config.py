@@ -350,6 +350,9 @@ class CorpusConfig:
     default to the languages. ``hub_name`` is a dataset of the hub, or a local folder that ``datasets`` reads; it is used when the files are
     not there.
 
+    ``alignment`` has the word links of the two files, a line a pair, by hand or from a statistical aligner, for
+    :attr:`LossConfig.alignment_weight`.
+
     ``weight`` is how often an epoch has each pair: 2 twice, 0.5 in every other epoch. ``tag`` is written before every source sentence
     and is a piece of its own, such as ``<2de>``; it is given to the model in the same way when it translates.
     """
@@ -357,6 +360,7 @@ class CorpusConfig:
     source: str | None = None
     target: str | None = None
     bitext: str | None = None
+    alignment: str | None = None
     format: TextFormat = TextFormat.auto
     source_column: str | None = None
     target_column: str | None = None
@@ -381,6 +385,7 @@ class FilesDataConfig(DataConfig):
     source: str | None = None
     target: str | None = None
     bitext: str | None = None
+    alignment: str | None = None
     format: TextFormat = TextFormat.auto
     source_column: str | None = None
     target_column: str | None = None
@@ -564,10 +569,15 @@ class TransformerConfig(ModelConfig):
 
 @dataclass(kw_only=True, slots=True)
 class LossConfig:
-    """``chunk_size`` is the number of target positions whose logits exist at a time."""
+    """``chunk_size`` is the number of target positions whose logits exist at a time.
+
+    ``alignment_weight`` is that of guided alignment (Garg et al. 2019, who have 0.05): beside translating, the attention that
+    :class:`AlignmentConfig` reads learns to follow the word links of the training text.
+    """
 
     label_smoothing: float = 0.1
     chunk_size: int = 512
+    alignment_weight: float = 0.0
 
 
 @dataclass(kw_only=True, slots=True)

@@ -11,6 +11,7 @@ from nmt.config import (
     Attribution,
     BahdanauConfig,
     Config,
+    FilesDataConfig,
     ModelConfig,
     OptimConfig,
     PlateauConfig,
@@ -66,6 +67,8 @@ def validate(config: Config) -> None:
             "data.processes": 1 if config.data.processes is None else config.data.processes,
         }
     )
+    if config.loss.alignment_weight < 0:
+        raise ConfigError(f"`loss.alignment_weight` must be at least 0, but is {config.loss.alignment_weight}")
     if not 0 <= config.loss.label_smoothing < 1:
         raise ConfigError(f"`loss.label_smoothing` must be at least 0 and below 1, but is {config.loss.label_smoothing}")
     validate_alignment(config.alignment)
@@ -77,9 +80,24 @@ def validate(config: Config) -> None:
     _validate_together(config)
 
 
+def _validate_guided(config: Config) -> None:
+    """What guided alignment asks for."""
+    data = config.data
+    if isinstance(data, FilesDataConfig) and not (data.alignment or any(part.alignment for part in data.corpora.values())):
+        raise ConfigError("`loss.alignment_weight` needs `data.alignment`, a file with the word links of the training text")
+    if config.alignment.attribution is not Attribution.attention:
+        raise ConfigError("`loss.alignment_weight` guides attention, so `alignment.attribution` must be attention")
+    if config.tokenizer.sampling_alpha is not None:
+        raise ConfigError("`loss.alignment_weight` guides the attention of pieces, so `tokenizer.sampling_alpha` must be null")
+    if config.train.recompute:
+        raise ConfigError("`loss.alignment_weight` needs weights of the forward pass, which `train.recompute` does not keep")
+
+
 def _validate_together(config: Config) -> None:
     """What one part of the settings asks of another."""
     train, model, schedule = config.train, config.model, config.schedule
+    if config.loss.alignment_weight:
+        _validate_guided(config)
     if config.evaluation.weights is Weights.ema and train.ema_decay is None:
         raise ConfigError("`evaluation.weights=ema` needs `train.ema_decay`, which keeps a moving average of the weights")
     if train.recompute and not isinstance(model, TransformerConfig):

@@ -181,7 +181,7 @@ def family_configs():
 
 @pytest.fixture(scope="session")
 def copy_files(tmp_path_factory):
-    """Two files of 400 lines whose target is their source: words of a small vocabulary in random order."""
+    """Two files of 400 lines whose target is their source, words of a small vocabulary in random order, and one of their links."""
     folder = tmp_path_factory.mktemp("copy")
     random = Random(7)
     words = ["null", "eins", "zwei", "drei", "vier", "fuenf", "sechs", "sieben", "acht", "neun"]
@@ -189,6 +189,8 @@ def copy_files(tmp_path_factory):
     random.shuffle(lines)
     for name in ("x.de", "x.en"):
         (folder / name).write_text("".join(f"{line}\n" for line in lines))
+    links = [" ".join(f"{i}-{i}" for i in range(len(line.split()))) for line in lines]
+    (folder / "x.links").write_text("".join(f"{line}\n" for line in links))
     return folder
 
 
@@ -203,6 +205,7 @@ def run_config(copy_files, tmp_path_factory):
             data=FilesDataConfig(
                 source=str(copy_files / "x.de"),
                 target=str(copy_files / "x.en"),
+                alignment=str(copy_files / "x.links"),
                 dev_size=11,
                 test_size=7,
                 store_dir=str(outputs / "store"),

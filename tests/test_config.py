@@ -16,10 +16,13 @@ from nmt.config import (
     BahdanauConfig,
     BuiltinDataConfig,
     Config,
+    CorpusConfig,
     Coverage,
     EvaluationConfig,
     ExponentialConfig,
+    FilesDataConfig,
     GnmtConfig,
+    LossConfig,
     LuongConfig,
     PlateauConfig,
     Position,
@@ -29,6 +32,7 @@ from nmt.config import (
     SearchConfig,
     SelfAttentionConfig,
     SgdConfig,
+    TokenizerConfig,
     TrainConfig,
     TransformerConfig,
     Weights,
@@ -90,6 +94,9 @@ def test_times(value, expected):
 def test_what_is_no_time(value):
     with pytest.raises(ConfigError, match=r"train\.max_time"):
         seconds(value)
+
+
+GUIDED = LossConfig(alignment_weight=0.05)
 
 
 @pytest.mark.parametrize(
@@ -209,6 +216,20 @@ def test_what_is_no_time(value):
         ),
         ({"alignment": AlignmentConfig(num_erased=-1)}, "`alignment.num_erased` must be at least 0, but is -1"),
         ({"alignment": AlignmentConfig(threshold=0.0)}, "`alignment.threshold` must be above 0 and at most 1, but is 0.0"),
+        ({"loss": LossConfig(alignment_weight=-0.1)}, "`loss.alignment_weight` must be at least 0, but is -0.1"),
+        (
+            {"loss": GUIDED, "data": FilesDataConfig(source="x.de", target="x.en")},
+            "`loss.alignment_weight` needs `data.alignment`, a file with the word links",
+        ),
+        (
+            {"loss": GUIDED, "alignment": AlignmentConfig(attribution=Attribution.norms)},
+            "`alignment.attribution` must be attention",
+        ),
+        ({"loss": GUIDED, "tokenizer": TokenizerConfig(sampling_alpha=0.1)}, "`tokenizer.sampling_alpha` must be null"),
+        (
+            {"loss": GUIDED, "model": TransformerConfig(), "train": TrainConfig(max_steps=1, recompute=True)},
+            "weights of the forward pass, which `train.recompute` does not keep",
+        ),
         ({"search": SearchConfig(min_length=-1)}, "`search.min_length` must be at least 0, but is -1"),
         ({"search": SearchConfig(no_repeat_ngram=-1)}, "`search.no_repeat_ngram` must be at least 0, but is -1"),
         ({"search": SearchConfig(sample=True, top_k=-1)}, "`search.top_k` must be at least 0, but is -1"),
@@ -227,6 +248,8 @@ def test_rules_between_settings(changes, message):
 
 def test_a_good_configuration_passes():
     validate(whole())
+    validate(whole(loss=GUIDED))
+    validate(whole(loss=GUIDED, data=FilesDataConfig(corpora={"a": CorpusConfig(source="x", target="y", alignment="z")})))
     validate(whole(search=SearchConfig(sample=True, num_best=7, beam_size=5, top_k=3, top_p=0.5, temperature=0.5)))
 
 

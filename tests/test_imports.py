@@ -47,7 +47,7 @@ ALLOWED = {
     "evaluation": {"evaluation", "decoding", "data", *BASE},
     "alignment": {"alignment", "attention", "models", "decoding", "data", *BASE},
     "tracking": BASE,
-    "training": {"training", "models", "data", "tracking", *BASE},
+    "training": {"training", "models", "attention", "data", "tracking", *BASE},
     "validation": {"alignment", "evaluation", "decoding", "training", "data", "tracking", *BASE},
     "run_folder": {"training", "models", "data", *BASE},
     "cli": {"__init__", "allocator", "conversion", "commands"},

@@ -68,12 +68,9 @@ def attention(model: Seq2Seq, batch: Batch, layer: int, head: int | None) -> Flo
     Raises:
         ConfigError: the model does not have the layer or head.
     """
-    weights = at_least_float32(_cross_attention(model, batch, layer).weights)  # (B, h, T, S)
-    if head is None:
-        return weights.mean(1)
-    if not 0 <= head < weights.shape[1]:
-        raise ConfigError(f"`alignment.head` must be null or from 0 to {weights.shape[1] - 1} in this model, but is {head}")
-    return weights[:, head]
+    [record] = _forced(model, batch, [cross_attention_name(model, layer, head)])
+    weights = at_least_float32(record.weights)  # (B, h, T, S)
+    return weights.mean(1) if head is None else weights[:, head]
 
 
 @torch.no_grad()
@@ -86,7 +83,7 @@ def norms(model: Seq2Seq, batch: Batch, layer: int) -> Float[Tensor, "B T S"]:
     Raises:
         ConfigError: the model does not have the layer.
     """
-    record = _cross_attention(model, batch, layer)
+    [record] = _forced(model, batch, [cross_attention_name(model, layer)])
     with torch.autocast(batch.source.device.type, enabled=False):
         weights, added = at_least_float32(record.weights), at_least_float32(record.values)
         if record.output_weight is not None:
@@ -182,21 +179,19 @@ def cross_attentions(model: Seq2Seq) -> dict[str, Attention]:
     return {name: module for name, module in model.attentions().items() if name.startswith("decoder.cross.")}
 
 
-def cross_attention_name(model: Seq2Seq, layer: int) -> str:
+def cross_attention_name(model: Seq2Seq, layer: int, head: int | None = None) -> str:
     """The name of a decoder layer's cross-attention; negative layers count from the top.
 
     Raises:
-        ConfigError: there is no such layer.
+        ConfigError: there is no such layer, or it has no such head.
     """
     names = list(cross_attentions(model))
     if not -len(names) <= layer < len(names):
         raise ConfigError(f"`alignment.layer` must be from {-len(names)} to {len(names) - 1} in this model, but is {layer}")
+    num_heads = cross_attentions(model)[names[layer]].num_heads
+    if head is not None and not 0 <= head < num_heads:
+        raise ConfigError(f"`alignment.head` must be null or from 0 to {num_heads - 1} in this model, but is {head}")
     return names[layer]
-
-
-def _cross_attention(model: Seq2Seq, batch: Batch, layer: int) -> AttentionRecord:
-    [record] = _forced(model, batch, [cross_attention_name(model, layer)])
-    return record
 
 
 def _forced(model: Seq2Seq, batch: Batch, names: Sequence[str]) -> list[AttentionRecord]:

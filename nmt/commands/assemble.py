@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from nmt import distributed
+from nmt.alignment.attribution import cross_attention_name
 from nmt.config import Config, FilesDataConfig, ModelKind, ProgressStyle
 from nmt.data.batching import TrainingText
 from nmt.data.plan import BatchPlan
@@ -27,6 +28,7 @@ from nmt.tracking import Progress, Tracker
 from nmt.training.checkpoint import load_weights
 from nmt.training.ema import EMA
 from nmt.training.freezing import freeze
+from nmt.training.guided import Guide
 from nmt.training.memory import OutOfMemory, largest_budget
 from nmt.training.objective import Objective
 from nmt.training.optim import build_optimizer
@@ -121,6 +123,19 @@ def mixture(config: Config, store: Store) -> list[tuple[int, float]]:
     return [(size, weights.get(name, 1.0)) for name, size in store.meta["corpora"].items()]
 
 
+def build_guide(model: Seq2Seq, config: Config) -> Guide | None:
+    """What is guided: the attention that alignments are read from.
+
+    Raises:
+        ConfigError: the model does not have the layer or head.
+    """
+    alignment, weight = config.alignment, config.loss.alignment_weight
+    if not weight:
+        return None
+    name = cross_attention_name(model, alignment.layer, alignment.head)
+    return Guide(name, alignment.head, alignment.shift, weight)
+
+
 def build_updater(
     config: Config,
     split: TrainingText,
@@ -138,7 +153,7 @@ def build_updater(
     freeze(model, config.train.freeze)
     model.recompute = config.train.recompute
     return Updater(
-        objective=Objective(model, config.loss),
+        objective=Objective(model, config.loss, build_guide(model, config)),
         optimizer=build_optimizer(model, config.optim),
         schedule=build_schedule(config.schedule, config.train.max_steps),
         split=split,

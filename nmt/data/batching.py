@@ -27,6 +27,15 @@ class Sentences(Protocol):
         ...
 
 
+@runtime_checkable
+class LinkedSentences(Sentences, Protocol):
+    """Pairs whose word links can be asked for too."""
+
+    def piece_links(self, sentences: Indices) -> Indices:
+        """Links of some sentences, (L, 3): which of these sentences, target piece, source piece."""
+        ...
+
+
 @dataclass(slots=True)
 class Batch:
     """Sentence pairs as a model reads them, B pairs.
@@ -36,6 +45,7 @@ class Batch:
         target_in: BOS and the target pieces, in ``target_layout``.
         target_out: the target pieces and EOS, in ``target_layout``.
         sentences: (B,) which pairs of the split these are.
+        links: (L, 3) pair, target piece and source piece, of all that translate each other, where that was asked for.
     """
 
     source: Int[Tensor, "..."]
@@ -44,6 +54,7 @@ class Batch:
     target_out: Int[Tensor, "..."]
     target_layout: Layout
     sentences: Indices
+    links: Int[Tensor, "L 3"] | None = None
 
     @property
     def num_tokens(self) -> int:
@@ -58,6 +69,7 @@ class Batch:
             self.target_out.to(device, non_blocking=True),
             self.target_layout.to(device),
             self.sentences,
+            None if self.links is None else self.links.to(device, non_blocking=True),
         )
 
 
@@ -95,8 +107,12 @@ def pad_ids(rows: Sequence[Sequence[int]], layout: Layout) -> Int[Tensor, "..."]
     return _lay_out(np.concatenate(rows), layout)
 
 
-def make_batch(split: Sentences, sentences: Indices, *, packed: bool = False) -> Batch:
-    """The batch of some pairs of a split."""
+def make_batch(split: Sentences, sentences: Indices, *, packed: bool = False, with_links: bool = False) -> Batch:
+    """The batch of some pairs of a split, which knows their links if they are asked for."""
+    links = None
+    if with_links:
+        assert isinstance(split, LinkedSentences)
+        links = torch.from_numpy(split.piece_links(sentences))
     source, source_lengths = split.gather("source", sentences)
     target, target_lengths = split.gather("target", sentences)
     source_layout = Layout.of(torch.from_numpy(source_lengths + 1), packed=packed)
@@ -109,6 +125,7 @@ def make_batch(split: Sentences, sentences: Indices, *, packed: bool = False) ->
         target_out=_lay_out(np.insert(target, ends, EOS), target_layout),
         target_layout=target_layout,
         sentences=sentences,
+        links=links,
     )
 
 

@@ -10,7 +10,7 @@ import re
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ import numpy as np
 
 from nmt.config import TextFormat
 from nmt.data import pairs
-from nmt.data.lines import COMPRESSIONS, LineBlock, decode_line, line_blocks, open_bytes
+from nmt.data.lines import COMPRESSIONS, LineBlock, decode_line, line_blocks, open_bytes, stream_lines
+from nmt.data.links import FIRST_WORD, check_counting
 from nmt.data.pairs import Pairs, ParallelText
 from nmt.errors import ConfigError, DataError
 
@@ -73,6 +74,33 @@ class PairFiles:
             if count:
                 message += f"; {count} lines of {path} have characters such as U+2028 in them, at which other programs end a line"
         return DataError(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """Pairs with their word links, which lie in a file of their own, a Pharaoh line a pair."""
+
+    pairs: Pairs
+    path: Path
+
+    def blocks(self) -> Iterator[ParallelText]:
+        """
+        Raises:
+            DataError: the file cannot be read, has more or fewer lines than there are pairs, or counts from 1.
+        """
+        lines = stream_lines(self.path)
+        count, num_linked, with_first_word = 0, 0, False
+        for block in self.pairs.blocks():
+            links = list(islice(lines, len(block)))
+            count += len(links)
+            if len(links) < len(block):
+                raise DataError(f"{self.path} has {count} lines, but the text it aligns has more")
+            num_linked += sum(map(bool, links))
+            with_first_word = with_first_word or any(map(FIRST_WORD.search, links))
+            yield replace(block, links=links)
+        if next(lines, None) is not None:
+            raise DataError(f"{self.path} has more lines than the text it aligns, which has {count}")
+        check_counting(num_linked, with_first_word, self.path)
 
 
 def parting(source_lengths: np.ndarray[Any, Any], target_lengths: np.ndarray[Any, Any]) -> int:

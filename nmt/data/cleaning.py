@@ -132,9 +132,10 @@ class Selection:
             rows = np.flatnonzero(picked[begin : begin + len(block)]).tolist()
             begin += len(block)
             if len(rows) == len(block):
-                yield ParallelText(block.sources, block.targets, tag=block.tag)
+                yield ParallelText(block.sources, block.targets, block.links, block.tag)
             elif rows:
-                yield ParallelText([block.sources[i] for i in rows], [block.targets[i] for i in rows], tag=block.tag)
+                links = block.links and [block.links[i] for i in rows]
+                yield ParallelText([block.sources[i] for i in rows], [block.targets[i] for i in rows], links, block.tag)
         if begin != len(picked):
             raise DataError(f"the training text changed while it was read: it had {len(picked)} pairs, and now has {begin}")
 

@@ -7,7 +7,7 @@ of NAACL 2003 (Mihalcea and Pedersen 2003) are turned into it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +52,9 @@ NAACL = re.compile(r"\s*(\d+)\s+(\d+)\s+(\d+)(?:\s+([SP]))?(?:\s+[01]?(?:\.\d+)?
 FEW = 10
 """Links of so many pairs say from which number they count."""
 
+FIRST_WORD = re.compile(r"\b0[-p]|[-p]0\b")
+"""In a line of links, one of a first word."""
+
 
 def read_gold(lines: Sequence[str], num_pairs: int, path: Path) -> list[str]:
     """The lines of a gold file as Pharaoh's, one for each of so many pairs; ``path`` is for messages.
@@ -66,11 +69,20 @@ def read_gold(lines: Sequence[str], num_pairs: int, path: Path) -> list[str]:
     if len(lines) != num_pairs:
         raise DataError(f"{path} has {len(lines)} lines, but the text it aligns has {num_pairs}")
     linked = [links for number, line in enumerate(lines, start=1) if (links := parse_links(line, f"{path}:{number}").possible)]
-    if len(linked) >= FEW and all(s and t for links in linked for s, t in links):
-        raise DataError(
-            f"{path}: no link has a first word, of {len(linked)} pairs; links must count from 0, these seem to count from 1"
-        )
+    check_counting(len(linked), any(not s or not t for links in linked for s, t in links), path)
     return list(lines)
+
+
+def check_counting(num_linked: int, with_first_word: bool, path: Path) -> None:
+    """Refuse the links of so many pairs, none of which is one of a first word.
+
+    Raises:
+        DataError: they are enough to tell.
+    """
+    if num_linked >= FEW and not with_first_word:
+        raise DataError(
+            f"{path}: no link has a first word, of {num_linked} pairs; links must count from 0, these seem to count from 1"
+        )
 
 
 def _from_naacl(lines: Sequence[str], num_pairs: int, path: Path) -> list[str]:
@@ -88,6 +100,23 @@ def _from_naacl(lines: Sequence[str], num_pairs: int, path: Path) -> list[str]:
         if s >= 0 and t >= 0:  # word 0 stands for no word
             of_pairs[pair].append(f"{s}{'p' if match[4] == 'P' else '-'}{t}")
     return [" ".join(links) for links in of_pairs]
+
+
+def links_of_pieces(
+    line: str, source_words: Sequence[int], target_words: Sequence[int], where: str = "links"
+) -> Iterator[tuple[int, int]]:
+    """Links of a line in Pharaoh's notation between pieces, of which ``*_words`` give the words: target piece, source piece, in order.
+
+    Of each target word its sure links; the possible ones where it has no other.
+
+    Raises:
+        DataError: a link points to a word that is not there.
+    """
+    links = parse_links(line, where)
+    check_links(links, source_words[-1] + 1, target_words[-1] + 1, where)
+    surely_linked = {t for _, t in links.sure}
+    chosen = {(s, t) for s, t in links.possible if (s, t) in links.sure or t not in surely_linked}
+    return ((j, i) for j, t in enumerate(target_words) for i, s in enumerate(source_words) if (s, t) in chosen)
 
 
 def format_links(links: Iterable[Link]) -> str:

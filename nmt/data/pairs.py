@@ -20,7 +20,7 @@ class ParallelText:
     Attributes:
         sources: a line a pair.
         targets: as many lines.
-        links: the pairs' gold alignments, a Pharaoh line a pair, where they are known.
+        links: the pairs' alignments, a Pharaoh line a pair, where they are known: gold ones, but in training text.
         tag: a piece of the vocabulary that stands before every source when a model reads it; it is no part of the text.
         skipped: what was met beside the pairs and is none, by reason.
         repaired: lines that reading mended, by what was wrong.
@@ -37,10 +37,10 @@ class ParallelText:
         return len(self.sources)
 
     def blocks(self) -> Iterator[ParallelText]:
-        yield ParallelText(self.sources[:BLOCK_PAIRS], self.targets[:BLOCK_PAIRS], None, self.tag, self.skipped, self.repaired)
-        for begin in range(BLOCK_PAIRS, len(self), BLOCK_PAIRS):
-            block = slice(begin, begin + BLOCK_PAIRS)
-            yield ParallelText(self.sources[block], self.targets[block], tag=self.tag)
+        for begin in range(0, max(len(self), 1), BLOCK_PAIRS):
+            rows = slice(begin, begin + BLOCK_PAIRS)
+            counts = () if begin else (self.skipped, self.repaired)
+            yield ParallelText(self.sources[rows], self.targets[rows], self.links and self.links[rows], self.tag, *counts)
 
 
 class Pairs(Protocol):
@@ -50,7 +50,7 @@ class Pairs(Protocol):
 
 
 def joined(blocks: Iterable[ParallelText]) -> ParallelText:
-    """The pairs of all blocks in memory; a tag that only some of them have is written before their sources."""
+    """The pairs of all blocks in memory, without links; a tag that only some of them have is written before their sources."""
     collected = list(blocks)
     tags = {block.tag for block in collected if len(block)}
     tag = tags.pop() if len(tags) == 1 else None
@@ -91,15 +91,20 @@ class Turned:
     pairs: Pairs
 
     def blocks(self) -> Iterator[ParallelText]:
-        return (replace(block, sources=block.targets, targets=block.sources) for block in self.pairs.blocks())
+        return (turn_text(block) for block in self.pairs.blocks())
+
+
+def turn_text(text: ParallelText) -> ParallelText:
+    """Text the other way round, its links too."""
+    links = text.links and [swap_links(line) for line in text.links]
+    return replace(text, sources=text.targets, targets=text.sources, links=links)
 
 
 def turn(pairs: Pairs) -> Pairs:
-    """Pairs the other way round, their links too."""
+    """Pairs the other way round."""
     match pairs:
         case ParallelText():
-            links = pairs.links and [swap_links(line) for line in pairs.links]
-            return replace(pairs, sources=pairs.targets, targets=pairs.sources, links=links)
+            return turn_text(pairs)
         case Mixture():
             return Mixture({name: turn(corpus) for name, corpus in pairs.corpora.items()})
         case _:

@@ -36,7 +36,7 @@ from nmt.files import file_hash, file_hashes
 
 log = logging.getLogger(__name__)
 
-FORMAT = 3
+FORMAT = 4
 """Raised whenever the same input would give another store."""
 
 MAX_TRAINING_LINES = 1_000_000
@@ -189,7 +189,7 @@ def _described(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _names_file(name: str) -> bool:
-    return name in ("source", "target", "bitext") or name.endswith(("_source", "_target", "_bitext", "_alignment"))
+    return name in ("source", "target", "bitext", "alignment") or name.endswith(("_source", "_target", "_bitext", "_alignment"))
 
 
 def _model_hashes(tokenizer: TokenizerConfig) -> dict[str, str]:
@@ -209,7 +209,9 @@ def input_hashes(data: DataConfig, corpus: Corpus | None = None) -> dict[str, st
         assert isinstance(data, FilesDataConfig)
         described = {f"corpora.{name}" if data.corpora else name: part for name, part in corpora(data).items()} | held_out(data)
         named = {
-            f"{name}.{side}": getattr(part, side) for name, part in described.items() for side in ("source", "target", "bitext")
+            f"{name}.{side}": getattr(part, side)
+            for name, part in described.items()
+            for side in ("source", "target", "bitext", "alignment")
         }
         named |= {name: getattr(data, name) for name in ("test_alignment", "gold_alignment")}
         paths = {

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from nmt.config import BuiltinDataConfig, CorpusConfig, DataConfig, FilesDataConfig, InvalidUtf8, TextFormat
 from nmt.conversion import suggestion
-from nmt.data.bitext import Columns, PairFiles, open_bitext, resolve_format
+from nmt.data.bitext import Columns, Linked, PairFiles, open_bitext, resolve_format
 from nmt.data.hub import read_hub
 from nmt.data.lines import COMPRESSIONS, open_bytes, read_lines
 from nmt.data.links import check_links, parse_links, read_gold
@@ -89,6 +89,8 @@ def _read_files(config: FilesDataConfig) -> Corpus:
             parts[name] = splits["train"]
         else:
             parts[name] = open_pairs(part, names, strict=strict)
+        if part.alignment:
+            parts[name] = Linked(parts[name], Path(part.alignment))
         if part.tag:
             parts[name] = Tagged(parts[name], part.tag)
     for split, paths in held_out(config).items():
@@ -115,7 +117,7 @@ def corpora(config: FilesDataConfig) -> dict[str, CorpusConfig]:
     shared = {f.name: getattr(config, f.name) for f in dataclasses.fields(CorpusConfig)}
     own = CorpusConfig(**shared)
     if config.corpora:
-        if own.source or own.target or own.bitext or own.hub_name:
+        if own.source or own.target or own.bitext or own.hub_name or own.alignment:
             raise ConfigError("the training text is either `data.corpora` or that of the settings beside it, not both")
         found = {f"corpora.{name}.": part for name, part in config.corpora.items()}
     else:
@@ -124,6 +126,10 @@ def corpora(config: FilesDataConfig) -> dict[str, CorpusConfig]:
         _check_named(part, f"data.{prefix}", "training text", hub=True)
         if part.weight <= 0:
             raise ConfigError(f"`data.{prefix}weight` must be above 0, but is {part.weight}")
+        if part.alignment and not part.source:
+            raise ConfigError(
+                f"`data.{prefix}alignment` aligns the lines of two files: `data.{prefix}source` and `data.{prefix}target`"
+            )
     return config.corpora or {"train": own}
 
 

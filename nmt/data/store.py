@@ -3,8 +3,9 @@
 A store is a folder named by the hash of all that it depends on. ``SPLIT.SIDE.ids.npy`` holds the pieces of all lines one after the
 other, ``SPLIT.SIDE.offsets.npy`` where each line begins. All splits but ``train`` keep their raw text in ``SPLIT.SIDE.txt``. There
 ``train`` has its text, normalised, if its pieces are drawn anew while it is learned from; ``train.SIDE.places.npy`` says where lines begin.
-``SPLIT.links.txt`` holds gold alignments. A tag stands before its sources as their first word, in all of these. ``meta.json`` is written
-last, with the hashes of all other files and of itself, and makes the folder a store.
+``SPLIT.links.txt`` holds gold alignments; links of ``train`` are between pieces: ``train.links.npy`` has a target and a source piece for
+each, ``train.links.offsets.npy`` where each pair's begin. A tag stands before its sources as their first word, in all of these.
+``meta.json`` is written last, with the hashes of all other files and of itself, and makes the folder a store.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -27,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nmt.data.cleaning import PROGRESS_S, Normalizers
-from nmt.data.links import shift_links
+from nmt.data.links import links_of_pieces, shift_links
 from nmt.data.pairs import Pairs, ParallelText, tagged, whole
 from nmt.data.parallel import ordered_map
 from nmt.data.plan import SLICE, Lengths
@@ -78,11 +80,24 @@ class Split:
 
     def gather(self, side: str, sentences: npt.NDArray[np.int64]) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
         """The ids of some sentences, one after the other (N,), and the length of each (B,)."""
-        offsets = self._offsets[side]
-        begins = offsets[sentences]
-        lengths = offsets[sentences + 1] - begins
-        places = np.arange(lengths.sum()) + np.repeat(begins - (np.cumsum(lengths) - lengths), lengths)
+        places, lengths = _places(self._offsets[side], sentences)
         return self._ids[side][places], lengths
+
+    def piece_links(self, sentences: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Links of some sentences of ``train``, (L, 3): which of these sentences, target piece, source piece."""
+        places, counts = _places(self._link_offsets, sentences)
+        rows = np.repeat(np.arange(len(sentences)), counts)
+        return np.column_stack((rows, self._links[places].astype(np.int64)))
+
+    @cached_property
+    def _links(self) -> npt.NDArray[Any]:
+        flat: npt.NDArray[Any] = np.load(self._folder / f"{self._name}.links.npy", mmap_mode="r")
+        return flat.reshape(-1, 2)
+
+    @cached_property
+    def _link_offsets(self) -> npt.NDArray[Any]:
+        offsets: npt.NDArray[Any] = np.load(self._folder / f"{self._name}.links.offsets.npy", mmap_mode="r")
+        return offsets
 
     def lines(self, side: str, sentences: npt.NDArray[np.int64]) -> list[str]:
         """The normalised text of some sentences of ``train``, where it is kept."""
@@ -123,6 +138,13 @@ class Split:
         offsets = self._offsets[side]
         row: npt.NDArray[Any] = self._ids[side][offsets[i] : offsets[i + 1]]
         return row
+
+
+def _places(offsets: npt.NDArray[Any], rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Where all that belongs to some rows stands, one row after the other, and how much each has."""
+    begins = offsets[rows]
+    counts = offsets[rows + 1] - begins
+    return np.arange(counts.sum()) + np.repeat(begins - (np.cumsum(counts) - counts), counts), counts
 
 
 class Store:
@@ -217,10 +239,27 @@ class _Encoded:
     lengths: npt.NDArray[np.int64]
     text: list[bytes]
 
+    def rows(self) -> Iterator[list[int]]:
+        """The pieces of each line."""
+        return (row.tolist() for row in np.split(self.ids, np.cumsum(self.lengths)[:-1]))
+
+
+_PieceLinks = tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]
+"""Target and source piece of each link, one after the other, and how many links each pair has."""
+
+
+@dataclass(frozen=True, slots=True)
+class _EncodedBlock:
+    """Both sides, and their links where they are known."""
+
+    source: _Encoded
+    target: _Encoded
+    links: _PieceLinks | None
+
 
 @dataclass(frozen=True, slots=True)
 class _BlockEncoder:
-    """A block of pairs to what the store has of both sides."""
+    """A block of pairs to what the store has of it."""
 
     encoders: list[Encoder]
     keep_text: bool
@@ -229,13 +268,30 @@ class _BlockEncoder:
     def of(tokenizers: Tokenizers, *, keep_text: bool) -> _BlockEncoder:
         return _BlockEncoder([Encoder(t, _id_type(t)) for t in (tokenizers.source, tokenizers.target)], keep_text)
 
-    def __call__(self, block: ParallelText) -> list[_Encoded]:
-        encoded = []
-        for lines, encode in zip((tagged(block.sources, block.tag), block.targets), self.encoders, strict=True):
-            ids, lengths = encode(lines)
-            text = [encode.tokenizer.normalizer(line).encode() for line in lines] if self.keep_text else []
-            encoded.append(_Encoded(ids, lengths, text))
-        return encoded
+    def __call__(self, block: ParallelText) -> _EncodedBlock:
+        source, target = (
+            self._encode(encoder, lines)
+            for encoder, lines in zip(self.encoders, (tagged(block.sources, block.tag), block.targets), strict=True)
+        )
+        return _EncodedBlock(source, target, None if block.links is None else self._links(block, block.links, source, target))
+
+    def _encode(self, encoder: Encoder, lines: list[str]) -> _Encoded:
+        ids, lengths = encoder(lines)
+        text = [encoder.tokenizer.normalizer(line).encode() for line in lines] if self.keep_text else []
+        return _Encoded(ids, lengths, text)
+
+    def _links(self, block: ParallelText, links: list[str], source: _Encoded, target: _Encoded) -> _PieceLinks:
+        of_source, of_target = (encoder.tokenizer for encoder in self.encoders)
+        flat: list[int] = []
+        counts = []
+        for line, text, source_ids, target_ids in zip(links, block.sources, source.rows(), target.rows(), strict=True):
+            before = len(flat)
+            if line:
+                shifted = shift_links(line, int(bool(block.tag)))  # a tag is the source's first word
+                words = of_source.word_index(source_ids), of_target.word_index(target_ids)
+                flat += chain.from_iterable(links_of_pieces(shifted, *words, where=f"the links of {text!r}"))
+            counts.append((len(flat) - before) // 2)
+        return np.array(flat, dtype=np.int32), np.array(counts, dtype=np.int64)
 
 
 def _id_type(tokenizer: Tokenizer) -> np.dtype[Any]:
@@ -250,10 +306,12 @@ def _write_train(folder: Path, pairs: Pairs, tokenizers: Tokenizers, *, keep_tex
         files = {
             side: _SideFiles(stack, folder, f"train.{side}", _id_type(getattr(tokenizers, side)), keep_text) for side in SIDES
         }
+        links = _LinkFiles(stack, folder)
         for encoded in ordered_map(_BlockEncoder.of(tokenizers, keep_text=keep_text), pairs.blocks(), processes):
-            for side, of_side in zip(SIDES, encoded, strict=True):
-                files[side].append(of_side)
-            sizes["pairs"] += len(encoded[0].lengths)
+            for side in SIDES:
+                files[side].append(getattr(encoded, side))
+            links.append(encoded)
+            sizes["pairs"] += len(encoded.source.lengths)
             if time.monotonic() - shown > PROGRESS_S:
                 shown = time.monotonic()
                 log.info("data: encoded %s pairs, %s a second", f"{sizes['pairs']:,}", f"{sizes['pairs'] / (shown - begun):,.0f}")
@@ -266,8 +324,9 @@ def _write_held_out(folder: Path, name: str, text: ParallelText, tokenizers: Tok
     lines = {"source": tagged(text.sources, text.tag), "target": text.targets}
     with ExitStack() as stack:
         files = {side: _SideFiles(stack, folder, f"{name}.{side}", _id_type(getattr(tokenizers, side)), False) for side in SIDES}
-        for side, encoded in zip(SIDES, _BlockEncoder.of(tokenizers, keep_text=False)(text), strict=True):
-            files[side].append(encoded)
+        encoded = _BlockEncoder.of(tokenizers, keep_text=False)(replace(text, links=None))
+        for side in SIDES:
+            files[side].append(getattr(encoded, side))
             write_lines_atomic(folder / f"{name}.{side}.txt", lines[side])
         if links is not None:
             write_lines_atomic(folder / f"{name}.links.txt", links)
@@ -297,6 +356,34 @@ class _SideFiles:
             lines = [line + b"\n" for line in encoded.text]
             self._places.append(self._text.tell() + np.cumsum([len(line) for line in lines]))
             self._text.write(b"".join(lines))
+
+
+class _LinkFiles:
+    """The files of the links of ``train``, which are made as soon as a pair has known ones."""
+
+    def __init__(self, stack: ExitStack, folder: Path) -> None:
+        self._stack, self._folder = stack, folder
+        self._num_pairs = 0
+        self._files: tuple[_ArrayFile, _ArrayFile] | None = None
+
+    def append(self, encoded: _EncodedBlock) -> None:
+        counts = np.zeros(len(encoded.source.lengths), dtype=np.int64)
+        if encoded.links and self._files is None:
+            names, kinds = ("train.links.npy", "train.links.offsets.npy"), (np.int32, np.int64)
+            links, offsets = (
+                self._stack.enter_context(_ArrayFile(self._folder / name, np.dtype(kind)))
+                for name, kind in zip(names, kinds, strict=True)
+            )
+            offsets.append(np.zeros(1 + self._num_pairs, dtype=np.int64))
+            self._files = links, offsets
+        if self._files is not None:
+            links, offsets = self._files
+            before = len(links) // 2
+            if encoded.links:
+                flat, counts = encoded.links
+                links.append(flat)
+            offsets.append(before + np.cumsum(counts))
+        self._num_pairs += len(counts)
 
 
 class _ArrayFile:

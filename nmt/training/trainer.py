@@ -172,6 +172,8 @@ class Trainer:
             "train/mfu": (self.update.flops_per_position or 0.0) * sums.real_positions / sums.busy_s / self._peak,
             "train/epoch": self.update.plan.epochs(step),
         }
+        if self.update.objective.guide:
+            values["train/alignment_loss"] = float(sums.alignment / sums.tokens)
         if self.update.scaler.is_enabled():
             values["train/loss_scale"] = self.update.scaler.get_scale()
         for name, (gradient, weight) in self.update.norms.items():

@@ -16,7 +16,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from nmt import distributed
 from nmt.config import Precision
 from nmt.data.batching import Batch, Sentences, make_batch
-from nmt.data.plan import BatchPlan
+from nmt.data.plan import BatchPlan, Indices
 from nmt.hardware import autocast, count_flops
 from nmt.training.checkpoint import Checkpoint
 from nmt.training.ema import EMA
@@ -82,7 +82,7 @@ class Updater:
             torch.manual_seed(microbatch_seed(self.seed, step, m))
             made = time.monotonic()
             with record_function("data"):
-                batch = make_batch(self.split, microbatches[m], packed=self.packed).to(self.device)
+                batch = self._batch(microbatches[m])
             self.sums.data_s += time.monotonic() - made
             with explained(step, batch, self.plan.max_tokens):
                 self.backward(batch, num_tokens)
@@ -96,6 +96,10 @@ class Updater:
         self._change_weights(step)
         self.sums.busy_s += time.monotonic() - begun
 
+    def _batch(self, sentences: Indices) -> Batch:
+        links = self.objective.guide is not None
+        return make_batch(self.split, sentences, packed=self.packed, with_links=links).to(self.device)
+
     def rehearse(self) -> None:
         """Compute the gradients of the micro-batches that need the most memory, and forget them.
 
@@ -103,7 +107,7 @@ class Updater:
             OutOfMemory: there is not enough.
         """
         for microbatch in self.plan.heaviest():
-            batch = make_batch(self.split, microbatch, packed=self.packed).to(self.device)
+            batch = self._batch(microbatch)
             with explained(0, batch, self.plan.max_tokens):
                 self._add_gradient(batch, self.plan.num_tokens(microbatch))
             self.optimizer.zero_grad(set_to_none=True)
@@ -143,6 +147,7 @@ class Updater:
         self.scaler.scale(losses.loss_sum / num_tokens).backward()
         self.sums.loss += losses.loss_sum.detach()
         self.sums.nll += losses.nll_sum
+        self.sums.alignment += losses.alignment_sum
         self.sums.tokens += losses.num_tokens
         self.sums.real_positions += batch.source_layout.num_tokens + losses.num_tokens
         self.sums.positions += batch.source_layout.num_positions + batch.target_layout.num_positions
@@ -183,7 +188,7 @@ class Sums:
     """Sums over the updates of this process, in float64: those of the device there, the others on the CPU.
 
     Attributes:
-        loss, nll: over all real target tokens.
+        loss, nll, alignment: over all real target tokens.
         norm, largest_norm: of the gradients of finite updates, before they are clipped.
         clipped: updates whose gradient was clipped.
         bad: updates that were not finite.
@@ -196,6 +201,7 @@ class Sums:
 
     loss: Tensor
     nll: Tensor
+    alignment: Tensor
     norm: Tensor
     largest_norm: Tensor
     clipped: Tensor
@@ -214,11 +220,11 @@ class Sums:
         """The inverse of :meth:`over_processes`; zero where there are no values."""
         if not values:
             return Sums.zero(device)
-        return Sums(*torch.tensor(values[:8], dtype=torch.float64, device=device), *values[8:])
+        return Sums(*torch.tensor(values[:9], dtype=torch.float64, device=device), *values[9:])
 
     @staticmethod
     def zero(device: torch.device) -> Sums:
-        return Sums(*torch.zeros(8, dtype=torch.float64, device=device))
+        return Sums(*torch.zeros(9, dtype=torch.float64, device=device))
 
     def count_norm(self, norm: Tensor, bad: Tensor, max_norm: float) -> None:
         """Count the gradient of an update, clipped at ``max_norm`` where that is not 0; ``bad`` is 1 where it was not finite."""

@@ -188,6 +188,23 @@ def test_the_builtin_corpus_has_gold_links(tmp_path):
     assert test.source(0).dtype == np.uint16
     assert json.loads((store.path / "meta.json").read_text())["splits"]["train"]["pairs"] == 300
     assert store_key(data, TokenizerConfig(vocab_size=300), 2) == store.path.name
+    train = store.split("train")
+    linked = train.piece_links(np.arange(300))
+    assert set(linked[:, 0].tolist()) == set(range(300))
+    assert (linked[:, 1] < train.target_lengths[linked[:, 0]]).all()
+    assert (linked[:, 2] < train.source_lengths[linked[:, 0]]).all()
+
+
+def test_another_file_of_links_has_another_store(data, tmp_path):
+    links = tmp_path / "x.links"
+    links.write_text("0-0\n" * 120)
+    linked = replace(data, alignment=str(links))
+    first = prepare(linked, TOKENIZER, seed=1)
+    assert first.path != prepare(data, TOKENIZER, seed=1).path
+    dev = first.split("dev")
+    assert dev.links is None  # what a statistical aligner says is no gold
+    links.write_text("0-1\n" * 120)
+    assert prepare(linked, TOKENIZER, seed=1).path != first.path
 
 
 def test_two_writers_make_one_store(data):

@@ -1,6 +1,7 @@
 import io
 import json
 import os
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -122,6 +123,40 @@ def test_gold_links_belong_to_the_test_text(tmp_path):
     write(tmp_path / "x.align", ["0-0", "0-0"])
     with pytest.raises(DataError, match=r"x\.align has 2 lines, but the text it aligns has 1"):
         read_corpus(config)
+
+
+def linked_config(tmp_path, links, sources=("ja", "zwei Worte")):
+    source, target = str(write(tmp_path / "x.de", sources)), str(write(tmp_path / "x.en", sources))
+    return FilesDataConfig(source=source, target=target, alignment=str(write(tmp_path / "x.links", links)))
+
+
+def test_links_of_training_text_go_with_their_pairs(tmp_path):
+    config = linked_config(tmp_path, ["0-0", "0-1 1p0"])
+    assert [block.links for block in read_corpus(config)["train"].blocks()] == [["0-0", "0-1 1p0"]]
+    turned = read_corpus(replace(config, direction="en-de"))["train"]
+    assert [block.links for block in turned.blocks()] == [["0-0", "1-0 0p1"]]
+    part = CorpusConfig(source=config.source, target=config.target, alignment=config.alignment, tag="<x>")
+    plain = CorpusConfig(source=config.source, target=config.target)
+    mixed = read_corpus(FilesDataConfig(corpora={"one": part, "two": plain}))["train"]
+    assert [(block.links, block.tag) for block in mixed.blocks()] == [(["0-0", "0-1 1p0"], "<x>"), (None, None)]
+
+
+@pytest.mark.parametrize(
+    ("links", "sources", "message"),
+    [
+        (["0-0"], ("a", "b"), "x.links has 1 lines, but the text it aligns has more"),
+        (["0-0"] * 3, ("a", "b"), "x.links has more lines than the text it aligns, which has 2"),
+        (["1-1", "1-2 2-1"] * 6, ("a b", "c d") * 6, "x.links: no link has a first word, of 12 pairs"),
+    ],
+)
+def test_links_of_training_text_must_fit_it(tmp_path, links, sources, message):
+    with pytest.raises(DataError, match=message):
+        list(read_corpus(linked_config(tmp_path, links, sources))["train"].blocks())
+
+
+def test_links_belong_to_two_files():
+    with pytest.raises(ConfigError, match=r"`data\.alignment` aligns the lines of two files"):
+        read_corpus(FilesDataConfig(bitext="x.tsv", alignment="x.links", direction="de-en"))
 
 
 def test_sizes_of_the_builtin_corpus_are_positive():

@@ -9,7 +9,7 @@ import pytest
 
 from nmt.config import TokenizerConfig, TokenizerKind
 from nmt.data.normalization import PLAIN, normalize
-from nmt.data.pairs import ParallelText
+from nmt.data.pairs import Mixture, ParallelText
 from nmt.data.store import Split, Store, store_exists, write_store
 from nmt.data.tokenizer import Tokenizer, Tokenizers, learn_pieces
 from nmt.errors import DataError
@@ -100,7 +100,7 @@ from pathlib import Path
 import nmt.data.store as module
 from nmt.config import TokenizerConfig
 from nmt.data.normalization import PLAIN
-from nmt.data.pairs import ParallelText
+from nmt.data.pairs import Mixture, ParallelText
 from nmt.data.tokenizer import Tokenizer, Tokenizers, learn_pieces
 module.os.rename = lambda *_: os._exit(9)
 path, text = Path(sys.argv[1]), ParallelText(["ab ba"], ["ba ab"])
@@ -168,3 +168,49 @@ def test_a_tag_is_the_first_word_of_its_sources(tmp_path, tokenizer):
     assert train.source(1).tolist() == test.source(1).tolist() == tokenizer.encode(["ein ein Haus"])[0]
     assert train.lines("source", np.array([1, 0])) == ["ein ein Haus", "ein Hund"]
     assert train.lines("target", np.array([0])) == ["dog"]
+
+
+LINKED = {
+    "one": ParallelText(["der Hund schläft", "", "Hund ein", "a b c"], ["the dog sleeps", "a", "dog", "c b a"], None),
+    "two": ParallelText(["ein Haus", "ein Hund", "x"], ["a house", "a dog", "y"], ["0p0 0p1 1-1", "", "0-0"]),
+    "three": ParallelText(["der Hund schläft"], ["the dog"], ["0-0 1-1 2p1 2p0"], tag="ein"),
+}
+
+
+def links_by_loops(tokenizer, text, i):
+    """Of a pair with its tag before it: every target piece with every source piece whose words are linked, possible ones if no other."""
+    if not text.links:
+        return []
+    links = [(int(link[0]) + bool(text.tag), int(link[2]), link[1] == "-") for link in text.links[i].split()]
+    sure = {t for _, t, is_sure in links if is_sure}
+    chosen = {(s, t) for s, t, is_sure in links if is_sure or t not in sure}
+    sides = []
+    for line in (f"{text.tag or ''} {text.sources[i]}", text.targets[i]):
+        pieces = tokenizer.pieces(tokenizer.encode([line])[0])
+        sides.append([sum(piece.startswith("\u2581") for piece in pieces[: k + 1]) - 1 for k in range(len(pieces))])
+    source, target = sides
+    return [[t, s] for t in range(len(target)) for s in range(len(source)) if (source[s], target[t]) in chosen]
+
+
+@pytest.mark.parametrize("names", [("one", "two", "three"), ("two", "one"), ("three",)], ids=str)
+def test_links_of_training_text_are_those_of_pieces(tmp_path, tokenizer, names):
+    text = Mixture({name: LINKED[name] for name in names})
+    write_store(tmp_path / "x", {"train": text}, Tokenizers(tokenizer, tokenizer), {})
+    train = Store(tmp_path / "x", (PLAIN, PLAIN)).split("train")
+    pairs = [(LINKED[name], i) for name in names for i in range(len(LINKED[name]))]
+    chosen = np.array([*range(len(pairs)), 0, len(pairs) - 1])
+    found = train.piece_links(chosen)
+    expected = [[row, *link] for row, i in enumerate(chosen) for link in links_by_loops(tokenizer, *pairs[i])]
+    assert len(expected) > 3
+    assert sorted(found.tolist()) == sorted(expected)
+
+
+def test_text_without_links_has_no_files_of_them(tmp_path, tokenizer):
+    write_store(tmp_path / "x", {"train": LINKED["one"]}, Tokenizers(tokenizer, tokenizer), {})
+    assert not list((tmp_path / "x").glob("*links*"))
+
+
+def test_a_link_to_no_word_names_the_pair(tmp_path, tokenizer):
+    text = ParallelText(["ein Hund"], ["a dog"], ["0-0 2-1"])
+    with pytest.raises(DataError, match="the links of 'ein Hund': link 2-1 points to source word 2, but the source has 2 words"):
+        write_store(tmp_path / "x", {"train": text}, Tokenizers(tokenizer, tokenizer), {})

@@ -116,13 +116,15 @@ RECIPES["fp16"] = AdamConfig(learning_rate=0.01), Precision.fp16
 @pytest.mark.promise(1)
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 def test_every_recipe_resumes_bit_for_bit(run_config, trainer_of, tmp_path, monkeypatch, recipe):
-    """With gradients of several micro-batches, some of them not finite, weights averaged, and a learning rate that waits for scores."""
+    """With gradients of several micro-batches, some of them not finite, weights averaged, a learning rate that waits for scores, and
+    attention that is guided."""
     monkeypatch.setattr("nmt.training.trainer.matmul_peak", lambda *_: 1e9)
     optim, precision = recipe
     config = run_config(
         SMALL,
         optim=optim,
         precision=precision,
+        loss=LossConfig(alignment_weight=0.1),
         schedule=PlateauConfig(warmup_steps=1, patience=1),
         train=TrainConfig(
             max_steps=8,
