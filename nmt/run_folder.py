@@ -81,6 +81,7 @@ class RunFolder:
         self.checkpoints = Checkpoints(path / "checkpoints")
         self.tokenizer_folder = path / "tokenizer"
         self.data_file = path / "data.json"
+        self.training_alignments = path / "alignment" / "training"
         self.report_file = path / "report.html"
 
     @property

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from nmt import distributed
-from nmt.alignment.aligner import Alignment, align, score_alignments
+from nmt.alignment.aligner import Alignment, align, score_alignments, step_folder, write_alignments
 from nmt.alignment.diagnostics import diagnose
 from nmt.alignment.forced import ForcedDecoder
 from nmt.alignment.heatmap import heatmap_figure
@@ -31,10 +32,20 @@ METRICS = (MetricName.bleu, MetricName.chrf)
 
 
 class Validation:
-    """Scores on the dev split, with sample translations and heatmaps of its first sentences for TensorBoard."""
+    """Scores on the dev split, with sample translations and heatmaps of its first sentences for TensorBoard; their alignments are kept
+    in ``alignment_folder``, a folder a step, so that it can be seen how they came about."""
 
-    def __init__(self, objective: Objective, translator: Translator, split: Split, tracker: Tracker, config: Config) -> None:
+    def __init__(
+        self,
+        objective: Objective,
+        translator: Translator,
+        split: Split,
+        tracker: Tracker,
+        config: Config,
+        alignment_folder: Path,
+    ) -> None:
         self.objective, self.translator, self.split, self.tracker, self.config = objective, translator, split, tracker, config
+        self.alignment_folder = alignment_folder
 
     def __call__(self, step: int) -> dict[str, float]:
         """Unsmoothed nll in nats a token, its perplexity, BLEU and chrF of beam-search translations against raw references, and, where
@@ -69,7 +80,9 @@ class Validation:
                 for source, reference, hypothesis in rows
             ),
         )
-        for i, alignment in enumerate(self._align(sources, references)):
+        alignments = self._align(sources, references)
+        write_alignments(step_folder(self.alignment_folder, step), alignments)
+        for i, alignment in enumerate(alignments):
             if alignment.links:
                 self.tracker.figure(step, f"attention/{i}", heatmap_figure(alignment))
 

@@ -17,10 +17,10 @@ from nmt.alignment.forced import ForcedDecoder
 from nmt.alignment.links import AlignmentScores, alignment_scores, read_links, without_sinks, word_weights
 from nmt.alignment.symmetrization import symmetrize
 from nmt.config import AlignmentConfig, Symmetrization
-from nmt.data.links import Link, Links, check_links, format_links
+from nmt.data.links import Link, Links, check_links, format_links, parse_links
 from nmt.decoding.translator import Translation
 from nmt.errors import ConfigError
-from nmt.files import write_bytes_atomic, write_json_atomic, write_text_atomic
+from nmt.files import read_json_lines, read_written_lines, write_bytes_atomic, write_json_atomic, write_text_atomic
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +131,27 @@ def write_alignments(
     if scores:
         write_json_atomic(folder / "scores.json", {name: asdict(score) for name, score in scores.items()})
     return scores
+
+
+def read_alignments(folder: Path) -> list[Alignment]:
+    """What :func:`write_alignments` wrote."""
+    pairs = read_json_lines(folder / "sentences.jsonl")
+    links = [parse_links(line).sure for line in read_written_lines(folder / "links.txt")]
+    with np.load(folder / "attention.npz", allow_pickle=False) as arrays:
+        return [
+            Alignment(pair["source"], pair["target"], arrays[f"sentence_{i:04d}"], of_pair)
+            for i, (pair, of_pair) in enumerate(zip(pairs, links, strict=True))
+        ]
+
+
+def step_folder(folder: Path, step: int) -> Path:
+    """Where the alignments after a step of training are."""
+    return folder / f"step-{step:08d}"
+
+
+def read_steps(folder: Path) -> dict[int, list[Alignment]]:
+    """The alignments of the same pairs by the step after which they were made."""
+    return {int(path.name.removeprefix("step-")): read_alignments(path) for path in sorted(folder.glob("step-*"))}
 
 
 def score_alignments(alignments: Sequence[Alignment], gold: Sequence[Links]) -> dict[str, AlignmentScores]:

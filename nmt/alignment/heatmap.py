@@ -21,7 +21,8 @@ from nmt.text import escape, printable
 MAX_WORDS = 100
 MAX_WORD_LENGTH = 24
 CELL_INCHES, MARGIN_INCHES, SCALE_INCHES = 0.28, 0.15, 0.75
-SMALL_CELL_INCHES, MIN_MAP_INCHES, TITLE_INCHES = 0.13, 1.2, 0.25
+SMALL_CELL_INCHES, MIN_MAP_INCHES, TITLE_INCHES, SMALL_OUTLINE = 0.13, 1.2, 0.25, 0.6
+MAX_STEPS, STEPS_IN_A_ROW = 8, 4
 FONT, FONT_SIZE, SMALL_FONT_SIZE = "DejaVu Sans", 9, 6.5  # the font comes with matplotlib
 
 
@@ -62,22 +63,44 @@ def heatmap_figure(alignment: Alignment, gold: Links | None = None) -> Any:
 def heads_figure(
     attentions: Mapping[str, Float[npt.NDArray[np.float32], "h Q K"]], queries: Sequence[str], keys: Sequence[str]
 ) -> Any:
-    """A matplotlib figure with a small map of each head: attentions of a kind below each other, heads beside each other, keys on top of the
-    first row, queries at the left of the first column. The scale, labels and limits are those of :func:`heatmap_figure`."""
+    """A matplotlib figure with a small map of each head: attentions of a kind below each other, heads beside each other."""
+    rows = [[(f"{name}, head {head}", weights) for head, weights in enumerate(heads)] for name, heads in attentions.items()]
+    return _maps_figure(rows, queries, keys)
+
+
+def emergence_figure(alignments: Mapping[int, Alignment], gold: Links | None = None) -> Any:
+    """A matplotlib figure of how the alignment of a pair came about: small maps by the step after which they were made, at most
+    ``MAX_STEPS`` of them, evenly among all from the first to the last. Gold links are outlined."""
+    steps = sorted(alignments)
+    chosen = sorted({steps[round(i * (len(steps) - 1) / (MAX_STEPS - 1))] for i in range(MAX_STEPS)})
+    maps = [(f"step {step:,}", alignments[step].weights) for step in chosen]
+    pair = alignments[chosen[-1]]
+    rows = [maps[begin : begin + STEPS_IN_A_ROW] for begin in range(0, len(maps), STEPS_IN_A_ROW)]
+    return _maps_figure(rows, pair.target_words, pair.source_words, gold)
+
+
+def _maps_figure(
+    maps: Sequence[Sequence[tuple[str, Float[npt.NDArray[np.float32], "Q K"]]]],
+    queries: Sequence[str],
+    keys: Sequence[str],
+    gold: Links | None = None,
+) -> Any:
+    """Rows of small maps, each with its title below it, keys on top of the first row, queries at the left of the first column. The scale,
+    labels and limits are those of :func:`heatmap_figure`."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     keys, queries = ([label(word) for word in words[:MAX_WORDS]] for words in (keys, queries))
-    num_columns = max(map(len, attentions.values()))
+    num_columns = max(map(len, maps))
     small = SMALL_FONT_SIZE / FONT_SIZE
     width, height = (max(SMALL_CELL_INCHES * len(words), MIN_MAP_INCHES) for words in (keys, queries))
     top, left = (MARGIN_INCHES + small * _widest_inches(words) for words in (keys, queries))
-    size = left + num_columns * (width + MARGIN_INCHES), TITLE_INCHES + top + len(attentions) * (height + TITLE_INCHES)
+    size = left + num_columns * (width + MARGIN_INCHES), TITLE_INCHES + top + len(maps) * (height + TITLE_INCHES)
     figure = Figure(figsize=size, dpi=100)
     FigureCanvasAgg(figure)
     text: dict[str, Any] = {"fontsize": SMALL_FONT_SIZE, "fontfamily": FONT, "parse_math": False}
-    for row, (name, heads) in enumerate(attentions.items()):
-        for column, weights in enumerate(heads):
+    for row, of_row in enumerate(maps):
+        for column, (title, weights) in enumerate(of_row):
             x = left + column * (width + MARGIN_INCHES)
             y = size[1] - TITLE_INCHES - top - row * (height + TITLE_INCHES) - height
             axes = figure.add_axes((x / size[0], y / size[1], width / size[0], height / size[1]))
@@ -85,7 +108,9 @@ def heads_figure(
             axes.set_xticks(range(len(keys)), keys if row == 0 else [], rotation=90, **text)
             axes.set_yticks(range(len(queries)), queries if column == 0 else [], **text)
             axes.tick_params(top=True, bottom=False, labeltop=True, labelbottom=False, length=0)
-            axes.set_xlabel(f"{name}, head {column}", fontsize=SMALL_FONT_SIZE, labelpad=2)
+            axes.set_xlabel(title, fontsize=SMALL_FONT_SIZE, labelpad=2)
+            if gold:
+                _outline(axes, gold, SMALL_OUTLINE)
     return figure
 
 
@@ -110,14 +135,14 @@ def label(word: str) -> str:
     return drawn if len(drawn) <= MAX_WORD_LENGTH else drawn[: MAX_WORD_LENGTH - 1] + "…"
 
 
-def _outline(axes: Any, gold: Links) -> None:
+def _outline(axes: Any, gold: Links, width: float = 1.3) -> None:
     from matplotlib.patches import Rectangle
 
     for s, t in sorted(gold.possible):
         if s < MAX_WORDS and t < MAX_WORDS:
             style = "solid" if (s, t) in gold.sure else "dashed"
             corner = (s - 0.46, t - 0.46)
-            axes.add_patch(Rectangle(corner, 0.92, 0.92, fill=False, edgecolor="#d95f02", linewidth=1.3, linestyle=style))
+            axes.add_patch(Rectangle(corner, 0.92, 0.92, fill=False, edgecolor="#d95f02", linewidth=width, linestyle=style))
 
 
 def _add_scale(figure: Any, axes: Any, image: Any) -> None:

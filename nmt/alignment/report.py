@@ -62,6 +62,7 @@ class ReportData:
         status: ``status.json``: step, stop, training_time, scores, signatures, versions, commit, command, hardware.
         data: ``data.json``: languages, cleaning (by split: read, kept, dropped, repaired), splits (pairs and pieces).
         metrics: the records of ``metrics.jsonl``.
+        samples, emergence_pngs: translations to show, and pictures of how alignments came about.
         alignment: the content of ``scores.json`` as :func:`nmt.alignment.aligner.write_alignments` makes it.
         faithfulness: that of ``faithfulness.json`` as :func:`nmt.alignment.faithfulness.write_faithfulness` makes it.
         diagnostics: that of ``diagnostics.json`` as :func:`nmt.alignment.diagnostics.write_diagnostics` makes it.
@@ -74,6 +75,7 @@ class ReportData:
     metrics: Sequence[Mapping[str, Any]]
     alignment: Mapping[str, Any]
     samples: Sequence[Sample]
+    emergence_pngs: Sequence[bytes] = ()
     faithfulness: Mapping[str, Any] = field(default_factory=dict)
     diagnostics: Mapping[str, Any] = field(default_factory=dict)
 
@@ -97,8 +99,8 @@ class Chart:
     y_ticks: list[tuple[float, str]]
 
 
-def read_run(folder: Path, samples: Sequence[Sample]) -> ReportData:
-    """What a run's folder says about it; files that are not there yet leave their part empty."""
+def read_run(folder: Path, samples: Sequence[Sample], emergence_pngs: Sequence[bytes] = ()) -> ReportData:
+    """What a run's folder says about it, with pictures of it; files that are not there yet leave their part empty."""
 
     def read_json(path: Path) -> dict[str, Any]:
         value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
@@ -113,6 +115,7 @@ def read_run(folder: Path, samples: Sequence[Sample]) -> ReportData:
         metrics=read_json_lines(metrics) if metrics.exists() else [],
         alignment=read_json(folder / "alignment" / "test" / "scores.json"),
         samples=samples,
+        emergence_pngs=emergence_pngs,
         faithfulness=read_json(folder / "faithfulness" / "test" / "faithfulness.json"),
         diagnostics=read_json(folder / "diagnostics" / "dev" / "diagnostics.json"),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -82,6 +83,8 @@ def resolve_budget(folder: RunFolder, config: Config, store: Store) -> Config:
 def build_trainer(folder: RunFolder, config: Config, store: Store, device: torch.device) -> Trainer:
     """The trainer of a run, resumed from its newest checkpoint where there is one."""
     checkpoint = folder.checkpoints.load_latest()
+    if not checkpoint and distributed.is_main():
+        shutil.rmtree(folder.training_alignments, ignore_errors=True)  # of an attempt that ended before its first checkpoint
 
     def begin(model: Seq2Seq) -> None:
         if checkpoint:
@@ -98,7 +101,7 @@ def build_trainer(folder: RunFolder, config: Config, store: Store, device: torch
     trainer = Trainer(
         update=update,
         checkpoints=folder.checkpoints,
-        validate=Validation(objective, translator, store.split("dev"), tracker, config),
+        validate=Validation(objective, translator, store.split("dev"), tracker, config, folder.training_alignments),
         tracker=tracker,
         progress=Progress(config.tracking.progress if distributed.is_main() else ProgressStyle.plain),
         config=config.train,

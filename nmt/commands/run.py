@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 
 from nmt import distributed
+from nmt.alignment.aligner import read_steps
 from nmt.alignment.diagnostics import diagnose, write_diagnostics
 from nmt.alignment.faithfulness import faithfulness, write_faithfulness
-from nmt.alignment.heatmap import heatmap_figure, picture
+from nmt.alignment.heatmap import emergence_figure, heatmap_figure, picture, save_figure
 from nmt.alignment.links import AlignmentScores
 from nmt.alignment.report import Sample, WordViews, read_run, write_report
 from nmt.alignment.views import word_views
@@ -90,7 +91,21 @@ def measure(folder: RunFolder, config: Config, store: Store) -> None:
             words = WordViews(alignments[i].source_words, alignments[i].target_words, of_pair, gold)
             png = picture(heatmap_figure(alignments[i], gold), Picture.png)
             samples.append(Sample(text.sources[i], text.targets[i], hypotheses[i], png, words))
-    write_report(folder.report_file, read_run(folder.path, samples))
+    write_report(folder.report_file, read_run(folder.path, samples, draw_emergence(folder, config, store)))
+
+
+def draw_emergence(folder: RunFolder, config: Config, store: Store) -> list[bytes]:
+    """Pictures of how the alignments of the first dev sentences came about while the model was trained, as PNG; they are written too."""
+    steps = read_steps(folder.training_alignments)
+    gold = store.split("dev").links
+    pictures = []
+    for i in range(config.tracking.num_samples):
+        of_pair = {step: alignments[i] for step, alignments in steps.items() if i < len(alignments) and alignments[i].links}
+        if len(of_pair) > 1:
+            figure = emergence_figure(of_pair, parse_links(gold[i]) if gold else None)
+            save_figure(folder.path / "alignment" / f"emergence_{i:04d}.{config.alignment.picture.name}", figure)
+            pictures.append(picture(figure, Picture.png))
+    return pictures
 
 
 def look_into(run: FinishedRun, folder: RunFolder, test: Translated, dev: Translated) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from nmt.alignment.aligner import align, write_alignments
+from nmt.alignment.aligner import align, read_alignments, write_alignments
 from nmt.alignment.attribution import cross_attention_name
 from nmt.alignment.forced import ForcedDecoder
 from nmt.config import AlignmentConfig, LinkMethod, Precision, TokenizerConfig
@@ -141,6 +141,10 @@ def test_what_is_written_can_be_read_back(model, tokenizer, tmp_path):
         for i, alignment in enumerate(alignments):
             assert pairs[i] == {"source": alignment.source_words, "target": alignment.target_words}
             np.testing.assert_array_equal(arrays[f"sentence_{i:04d}"], alignment.weights)
+    for found, alignment in zip(read_alignments(tmp_path / "made"), alignments, strict=True):
+        assert (found.source_words, found.target_words) == (alignment.source_words, alignment.target_words)
+        assert found.links == alignment.links
+        np.testing.assert_array_equal(found.weights, alignment.weights)
     written = json.loads((tmp_path / "made" / "scores.json").read_text())
     assert written["sure_and_possible"]["aer"] == scores["sure_and_possible"].aer
     assert written["sure_only"]["num_possible"] == 1

@@ -11,7 +11,7 @@ from PIL import Image
 
 from nmt.alignment import heatmap
 from nmt.alignment.aligner import Alignment
-from nmt.alignment.heatmap import heads_figure, heatmap_figure, label, picture, save_figure
+from nmt.alignment.heatmap import emergence_figure, heads_figure, heatmap_figure, label, picture, save_figure
 from nmt.alignment.links import argmax_links
 from nmt.config import Picture
 from nmt.data.links import parse_links
@@ -139,6 +139,23 @@ def test_a_map_for_each_head():
         assert axes.images[0].get_clim() == (0, 1)
     assert tick_labels(figure) == (["the", "small", "dog"], ["der", "kleine"])
     assert tick_labels(figure, 4) == ([""] * 3, [""] * 2)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 8, 29])
+def test_how_an_alignment_came_about(count):
+    alignments = {10 * (i + 1): make("the small dog", "der kleine") for i in range(count)}
+    for step, alignment in alignments.items():
+        alignment.weights[:] = step / 1_000
+    figure = emergence_figure(alignments, parse_links("1-1 0p0"))
+    shown = [int(axes.get_xlabel().removeprefix("step ")) for axes in figure.axes]
+    assert shown == sorted(set(shown))
+    assert len(shown) == min(count, 8)
+    assert (shown[0], shown[-1]) == (10, 10 * count)
+    assert max(np.diff(shown), default=10) <= 10 * -(-count // 7)
+    for step, axes in zip(shown, figure.axes, strict=True):
+        assert (axes.images[0].get_array() == np.float32(step / 1_000)).all()
+        assert len(axes.patches) == 2
+    assert tick_labels(figure) == (["the", "small", "dog"], ["der", "kleine"])
 
 
 @pytest.mark.parametrize("word", ["i", "W" * 24, "M" * 40])

@@ -106,6 +106,7 @@ def report_data(**changes):
             for name in ("sure_and_possible", "sure_only")
         },
         "samples": [Sample("a dog", "ein Hund", "der Hund", b"\x89PNG", word_views(["a", "dog"], ["ein", "Hund"]))],
+        "emergence_pngs": [b"\x89PNG of steps"],
         "diagnostics": diagnostics(["the", "dog"], ["der", "Hund"]),
         "faithfulness": {
             "pairs": 20,
@@ -161,6 +162,7 @@ def test_everything_is_shown(write):
         "Over 31 of the model's translations",
         "decoder.cross.0, head 0 1.50 25 % 12 % 75 % 50 % at -1 6 %",
         "Least translated of them",
+        "How alignment came about",
         "the dog der Hund",
         "input gradient 37.5 50.0 25.0 12.5 random 10.0 50.0 25.0 12.5",
     ):
@@ -240,7 +242,7 @@ def test_no_name_or_setting_becomes_markup(write):
 
 
 def test_a_run_that_just_began_has_a_report(write):
-    page = write(status={}, data={}, metrics=[], alignment={}, samples=[], faithfulness={}, diagnostics={})
+    page = write(status={}, data={}, metrics=[], alignment={}, samples=[], emergence_pngs=[], faithfulness={}, diagnostics={})
     assert page.tags.count("section") == 1
 
 

@@ -16,6 +16,7 @@ import torch
 import yaml
 from filelock import FileLock
 
+from nmt.alignment.aligner import read_steps
 from nmt.commands import align, evaluate, prepare, run, train, translate
 from nmt.commands.options import AlignCommand, EvaluateCommand, SearchOverrides, TranslateCommand
 from nmt.config import (
@@ -81,6 +82,9 @@ def test_one_command_leaves_everything(small, capsys, caplog):
     more = replace(small, train=replace(LIMITS, max_steps=6))
     assert run.main(more) == 0
     assert done(capsys)["step"] == "6"
+    assert list(read_steps(folder / "alignment/training")) == [2, 4, 6]
+    assert (folder / "alignment/emergence_0000.png").read_bytes().startswith(b"\x89PNG")
+    assert "How alignment came about" in (folder / "report.html").read_text()
 
 
 @pytest.mark.parametrize("family_config", ["luong-general-feeding-1"], ids=str, indirect=True)
