@@ -146,6 +146,20 @@ CONCEPTS = [
         "attention/test_pruning.py::test_what_is_left_computes_what_it_did",
     ),
     Concept(
+        "Garg et al. 2019",
+        "guided alignment",
+        "4.2",
+        "training.guided.Guide",
+        "training/test_guided.py::test_the_loss_is_its_equation",
+    ),
+    Concept(
+        "Chen et al. 2020",
+        "Shift-Att",
+        "3.1",
+        "alignment.aligner.align",
+        "alignment/test_aligner.py::test_rows_are_the_attention_that_predicts_or_reads_each_word",
+    ),
+    Concept(
         "Abnar and Zuidema 2020",
         "attention rollout",
         "eq. 1",
