@@ -31,8 +31,14 @@ from nmt.hardware import resolve_precision, set_up_cpu
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS, PICTURES = ROOT / "docs" / "attention.json", ROOT / "docs" / "attention"
 
-SHARED = ["threads=1", "tracking.tensorboard=false", "tracking.progress=plain", "train.max_steps=700", "train.validate_every=700"]
-RECURRENT = ["experiment=quickstart", "schedule.decay_steps=350"]
+SHARED = ["threads=1", "tracking.tensorboard=false", "tracking.progress=plain"]
+
+
+def updates(count: int) -> list[str]:
+    """Settings of so many, in the second half of which the learning rate falls."""
+    return [f"train.max_steps={count}", f"train.validate_every={count}", f"schedule.decay_steps={count // 2}"]
+
+
 TRANSFORMER = [
     "data=builtin",
     "model=transformer",
@@ -42,10 +48,10 @@ TRANSFORMER = [
     "model.feedforward_dim=512",
     "schedule=warmup_stable_decay",
     "schedule.warmup_steps=150",
-    "schedule.decay_steps=350",
     "optim.learning_rate=3e-3",
     "train.max_epochs=null",
     "train.max_tokens=2048",
+    *updates(700),
 ]
 
 
@@ -71,7 +77,7 @@ def in_self(settings: str) -> str:
 SEEDS = (1, 2, 3)
 FAMILIES: dict[str, tuple[list[str], list[Variant]]] = {
     "Bahdanau": (
-        [*RECURRENT, "model=bahdanau"],
+        ["experiment=quickstart", "model=bahdanau", *updates(700)],
         [
             Variant("additive", "", SEEDS),
             Variant("normed additive", "model.attention.score=normed_additive"),
@@ -94,7 +100,7 @@ FAMILIES: dict[str, tuple[list[str], list[Variant]]] = {
         ],
     ),
     "Luong": (
-        [*RECURRENT, "model=luong"],
+        ["experiment=quickstart", "model=luong", *updates(1400)],  # whose attention is found later
         [
             Variant("general, input feeding", "", SEEDS),
             Variant("without input feeding", "model.input_feeding=false"),
@@ -153,8 +159,7 @@ def runs() -> list[tuple[str, list[str]]]:
 
 def train(folder: Path, lane: int, lanes: int) -> None:
     for name, words in runs()[lane - 1 :: lanes]:
-        status = folder / name / "status.json"
-        if status.exists() and json.loads(status.read_text())["state"] == "finished":
+        if is_finished(folder / name):
             continue
         command = [sys.executable, "-m", "nmt", "run", *words, f"output_dir={folder}", f"data.store_dir={folder / 'store'}"]
         begin = time.monotonic()
@@ -164,6 +169,11 @@ def train(folder: Path, lane: int, lanes: int) -> None:
             print(result.stderr[-2000:], file=sys.stderr, flush=True)
 
 
+def is_finished(run: Path) -> bool:
+    status = run / "status.json"
+    return status.exists() and json.loads(status.read_text())["state"] == "finished"
+
+
 def measure(folder: Path, rounds: int = 5) -> None:
     """Tokens a second in training and in beam search, as ratios to the first of the family: the median of rounds in turns."""
     from nmt.commands.finished import load_finished
@@ -171,7 +181,8 @@ def measure(folder: Path, rounds: int = 5) -> None:
     set_up_cpu(1)
     speeds: dict[str, dict[str, float]] = {}
     for family, (_, variants) in FAMILIES.items():
-        timed = {v.name: _workload(folder / folder_name(family, v, 1), load_finished) for v in variants}
+        runs_of_family = {v.name: folder / folder_name(family, v, 1) for v in variants}
+        timed = {name: _workload(run, load_finished) for name, run in runs_of_family.items() if is_finished(run)}
         seconds: dict[str, dict[str, list[float]]] = {name: {"training": [], "decoding": []} for name in timed}
         for kind in ("training", "decoding"):
             for turn in range(rounds + 1):  # the first warms up
@@ -204,6 +215,7 @@ def _workload(path: Path, load_finished: Any) -> dict[str, Any]:
 
 
 def collect(folder: Path) -> None:
+    """What is known so far: variants that were not trained, or whose speed was not measured, are left out."""
     from nmt.run_folder import load_run
 
     speeds = json.loads((folder / "speeds.json").read_text())
@@ -211,7 +223,9 @@ def collect(folder: Path) -> None:
     results: dict[str, Any] = {}
     for family, (_, variants) in FAMILIES.items():
         for variant in variants:
-            names = [folder_name(family, variant, seed) for seed in variant.seeds]
+            names = [name for seed in variant.seeds if is_finished(folder / (name := folder_name(family, variant, seed)))]
+            if not names or f"{family}/{variant.name}" not in speeds:
+                continue
             statuses = [json.loads((folder / name / "status.json").read_text()) for name in names]
             scores = [json.loads((folder / name / "alignment/test/scores.json").read_text()) for name in names]
             _, model, _ = load_run(folder / names[0], None, torch.device("cpu"))
@@ -220,6 +234,7 @@ def collect(folder: Path) -> None:
                 "parameters": sum(parameter.numel() for parameter in model.parameters()),
                 "bleu": [status["scores"]["bleu"] for status in statuses],
                 "aer": [score["sure_and_possible"]["aer"] for score in scores],
+                "updates": [status["step"] for status in statuses],
                 "training_s": [status["training_s"] for status in statuses],
                 "speed": speeds[f"{family}/{variant.name}"],
                 "commit": statuses[0]["commit"],

@@ -349,7 +349,8 @@ def table_of(family: str, results: dict[str, Any]) -> list[str]:
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for variant in variants:
-        result = results[f"{family}/{variant.name}"]
+        if (result := results.get(f"{family}/{variant.name}")) is None:
+            continue
         picture = f"{PICTURES.name}/{folder_name(family, variant, 1)[:-2]}.png"
         bleu, aer = (spread(result[name], digits) for name, digits in (("bleu", 2), ("aer", 3)))
         words = f"`{variant.words}`" if variant.words else ""
