@@ -40,7 +40,6 @@ def updates(count: int) -> list[str]:
 
 
 TRANSFORMER = [
-    "data=builtin",
     "model=transformer",
     "tokenizer=unigram",
     "tokenizer.vocab_size=2000",
@@ -115,7 +114,7 @@ FAMILIES: dict[str, tuple[list[str], list[Variant]]] = {
         ],
     ),
     "Transformer": (
-        TRANSFORMER,
+        ["data=builtin", *TRANSFORMER],
         [
             Variant("sinusoidal positions", "", SEEDS),
             Variant("learned positions", "model.position=learned"),
@@ -153,15 +152,18 @@ def runs() -> list[tuple[str, list[str]]]:
         for variant in variants:
             for seed in variant.seeds:
                 name = folder_name(family, variant, seed)
-                found.append((seed, name, [*shared, *SHARED, *variant.words.split(), f"seed={seed}", f"name={name}"]))
+                found.append((seed, name, [*shared, *SHARED, *variant.words.split(), f"seed={seed}"]))
     return [(name, words) for _, name, words in sorted(found, key=lambda run: run[0])]
 
 
-def train(folder: Path, lane: int, lanes: int) -> None:
-    for name, words in runs()[lane - 1 :: lanes]:
+def train(folder: Path, runs: list[tuple[str, list[str]]], lane: str) -> None:
+    """Train every so many-th of these runs, such as ``1/2``; those that are finished are left alone."""
+    number, lanes = map(int, lane.split("/"))
+    for name, words in runs[number - 1 :: lanes]:
         if is_finished(folder / name):
             continue
-        command = [sys.executable, "-m", "nmt", "run", *words, f"output_dir={folder}", f"data.store_dir={folder / 'store'}"]
+        places = [f"name={name}", f"output_dir={folder}", f"data.store_dir={folder / 'store'}"]
+        command = [sys.executable, "-m", "nmt", "run", *words, *places]
         begin = time.monotonic()
         result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         print(f"{name}: exit {result.returncode}, {time.monotonic() - begin:.0f} s", flush=True)
@@ -252,8 +254,7 @@ def main() -> None:
     arguments = parser.parse_args()
     folder = arguments.folder.resolve()
     if arguments.what == "train":
-        lane, lanes = map(int, arguments.lane.split("/"))
-        train(folder, lane, lanes)
+        train(folder, runs(), arguments.lane)
     elif arguments.what == "measure":
         measure(folder)
     else:

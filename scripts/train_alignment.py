@@ -1,0 +1,215 @@
+"""Trains models whose alignments are measured against gold links, beside statistical aligners, for ``docs/results.md``.
+
+    python scripts/train_alignment.py prepare FOLDER DATA          the text of Europarl, from the folders of DATA that are named below
+    python scripts/train_alignment.py train FOLDER [--lane 1/2]    every system in both directions, those that are finished left alone
+    python scripts/train_alignment.py measure FOLDER               a table of error rates for each corpus
+
+Corpora: the built-in one; and Europarl, which is learned from ``tatoeba-en-de`` and ``alignment/de-en-europarl4k``, tokenised and
+lower-cased as the gold links of ``alignment/de-en-europarl150`` are, once without the gold text and once with it. Runs are on one thread,
+so that two lanes fit two cores. Where attention is guided, it is by the built-in corpus's own links, and on Europarl by those of the HMM
+(``align_statistically.py``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import html
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from train_attention import TRANSFORMER, is_finished, train, updates
+
+from nmt.alignment.aligner import Alignment, align, score_alignments, symmetrized
+from nmt.alignment.selection import Candidate, best_by_agreement, candidates
+from nmt.commands.finished import FinishedRun, load_finished
+from nmt.commands.options import RunCommand
+from nmt.commands.texts import read_text
+from nmt.config import AlignmentConfig, LinkMethod, ModelKind, Symmetrization
+from nmt.data.lines import read_lines
+from nmt.data.links import Links, parse_links, swap_links
+from nmt.data.pairs import ParallelText
+from nmt.tables import format_table
+
+ROOT = Path(__file__).resolve().parent.parent
+GUIDED = ["loss.alignment_weight=0.05", "alignment.layer=-2", "alignment.head=0"]
+SHARED = ["threads=1", "tracking.tensorboard=false", "tracking.progress=plain"]
+NUM_SELECTED = 500
+"""Dev pairs on which layers and heads are chosen."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Where models learn from and are measured, its two directions, and how long they learn."""
+
+    directions: tuple[str, str]
+    words: list[str]
+    recurrent_updates: int
+    transformer_updates: int
+
+
+def europarl(folder: Path, keep_gold: bool) -> list[str]:
+    files = {"source": "train.de", "target": "train.en", "alignment": "train.links"}
+    files |= {
+        f"{split}_{side}": f"{split}.{name}" for split in ("dev", "test") for side, name in (("source", "de"), ("target", "en"))
+    }
+    files["test_alignment"] = "test.align"
+    overlap = ["data.cleaning.remove_overlap=none"] if keep_gold else []
+    return ["data=files", *(f"data.{name}={folder / 'text' / file}" for name, file in files.items()), *overlap]
+
+
+def corpora(folder: Path) -> dict[str, Corpus]:
+    directions = ("de-en", "en-de")
+    return {
+        "builtin": Corpus(("en-de", "de-en"), ["data=builtin"], 1_000, 1_000),
+        "europarl": Corpus(directions, europarl(folder, keep_gold=False), 8_000, 8_000),
+        "europarl_with_gold": Corpus(directions, europarl(folder, keep_gold=True), 8_000, 8_000),
+    }
+
+
+def systems(name: str, corpus: Corpus) -> dict[str, list[str]]:
+    """Settings of each system; Luong's attention is found later than others."""
+    quickstart = ["experiment=quickstart", *updates(corpus.recurrent_updates)]
+    luong = ["experiment=quickstart", *updates(2 * corpus.recurrent_updates), "model=luong"]
+    transformer = [*TRANSFORMER, *updates(corpus.transformer_updates)]
+    found = {
+        "Bahdanau": [*quickstart, "model=bahdanau"],
+        "Luong, global": luong,
+        "Luong, local-p": [*luong, "model.attention.scope=local_p", "model.attention.window=5"],
+        "Transformer": transformer,
+        "Transformer, guided": [*transformer, *GUIDED],
+        "Transformer, guided where a word is read": [*transformer, *GUIDED, "alignment.shift=true"],
+    }
+    return found if name == "builtin" else {system: words for system, words in found.items() if "Luong" not in system}
+
+
+def run_name(corpus: str, system: str, direction: str) -> str:
+    return f"{corpus}-{system}-{direction}".lower().replace(" ", "_").replace(",", "")
+
+
+def runs(folder: Path) -> list[tuple[str, list[str]]]:
+    return [
+        (run_name(name, system, direction), [*words, *corpus.words, *SHARED, f"data.direction={direction}"])
+        for name, corpus in corpora(folder).items()
+        for system, words in systems(name, corpus).items()
+        for direction in corpus.directions
+    ]
+
+
+def prepare(folder: Path, data: Path) -> None:
+    """Text that is tokenised and lower-cased as the gold text is, and the HMM's links of the training text."""
+    from sacremoses import MosesTokenizer
+
+    text = folder / "text"
+    text.mkdir(parents=True, exist_ok=True)
+    for language in ("de", "en"):
+        tokenize = MosesTokenizer(language).tokenize
+        raw = {split: read_lines(data / "tatoeba-en-de" / f"{split}.{language}") for split in ("train", "valid")}
+        tatoeba = {split: [tokenize(line, return_str=True, escape=False) for line in lines] for split, lines in raw.items()}
+        parts = [read_lines(data / "alignment/de-en-europarl4k" / f"{name}.{language}") for name in ("toy3200", "max50")]
+        tokenised = [html.unescape(line).replace(" @-@ ", "-") for part in parts for line in part]
+        write(text / f"train.{language}", (line.lower() for line in [*tatoeba["train"], *tokenised]))
+        write(text / f"dev.{language}", (line.lower() for line in tatoeba["valid"]))
+        write(text / f"test.{language}", read_lines(data / "alignment/de-en-europarl150" / f"test.{language}"))
+    write(text / "test.align", read_lines(data / "alignment/de-en-europarl150/test.align"))
+    files = [str(text / f"train.{name}") for name in ("de", "en", "links")]
+    subprocess.run([sys.executable, str(ROOT / "scripts/align_statistically.py"), "links", *files], check=True)
+
+
+def write(path: Path, lines: Iterable[str]) -> None:
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def measure(folder: Path) -> None:
+    for name, corpus in corpora(folder).items():
+        rows = []
+        for system in systems(name, corpus):
+            paths = [folder / run_name(name, system, direction) for direction in corpus.directions]
+            if all(map(is_finished, paths)):
+                rows += rows_of(system, [load_finished(RunCommand(run=str(path), threads=1)) for path in paths], paths[0])
+        if rows:
+            methods = [method.name.replace("_", "-") for method in Symmetrization]
+            print(f"\n{name}, AER in percent\n{format_table(['', *corpus.directions, *methods], rows)}", flush=True)
+
+
+def rows_of(system: str, both: list[FinishedRun], path: Path) -> Iterator[list[str]]:
+    """Rows of a table, one for each way to read a system's attention."""
+    there, back = both
+    gold_text = read_text(str(path), there.config, "test", None, None)
+    for title, settings in readings(both, path):
+        for method in (LinkMethod.argmax, LinkMethod.mutual):
+            chosen = [replace(config, method=method) for config in settings]
+            forward = align(there.decoder, gold_text.sources, gold_text.targets, chosen[0])
+            backward = align(back.decoder, gold_text.targets, gold_text.sources, chosen[1])
+            yield [f"{system}{title}, {method.name}", *(f"{100 * rate:.1f}" for rate in rates(forward, backward, gold_text))]
+
+
+def readings(both: list[FinishedRun], path: Path) -> Iterator[tuple[str, tuple[AlignmentConfig, AlignmentConfig]]]:
+    """How the attention of a system may be read, without gold links: as it is set; and of a Transformer that is not guided, the layer and
+    head that agree most with those of the other direction, where a word is predicted and where it is read."""
+    there, back = both
+    own = there.config.alignment, back.config.alignment
+    if there.config.model.kind is not ModelKind.transformer or there.config.loss.alignment_weight:
+        yield "", own
+        return
+    yield ", top layer, mean of heads", own
+    dev = read_text(str(path), there.config, "dev", None, None)
+    sources, targets = dev.sources[:NUM_SELECTED], dev.targets[:NUM_SELECTED]
+    argmax = replace(own[0], method=LinkMethod.argmax)
+    forward = candidates(there.decoder, sources, targets, argmax)
+    backward = candidates(back.decoder, targets, sources, argmax)
+
+    def best(title: str, kept: Callable[[AlignmentConfig], bool]) -> tuple[str, tuple[AlignmentConfig, AlignmentConfig]]:
+        def among(found: list[Candidate]) -> list[Candidate]:
+            return [candidate for candidate in found if kept(candidate.config)]
+
+        first, second, _ = best_by_agreement(among(forward), among(backward))
+        print(f"{title}: {describe(first.config)}; back {describe(second.config)}", flush=True)
+        return f", {title}", (first.config, second.config)
+
+    yield best("best layer and head", lambda config: not config.shift)
+    yield best("Shift-Att, best layer", lambda config: config.shift and config.head is None)
+    yield best("Shift-Att, best layer and head", lambda config: config.shift)
+
+
+def describe(config: AlignmentConfig) -> str:
+    return f"layer {config.layer}, {'mean' if config.head is None else f'head {config.head}'}"
+
+
+def rates(forward: list[Alignment], backward: list[Alignment], text: ParallelText) -> Iterator[float]:
+    """Alignment error rates of both directions, and of what each way to join them makes."""
+    assert text.links is not None
+    gold = [parse_links(line) for line in text.links]
+    turned = [parse_links(swap_links(line)) for line in text.links]
+
+    def rate(found: list[Alignment], gold: list[Links]) -> float:
+        return score_alignments(found, gold)["sure_and_possible"].aer
+
+    yield rate(forward, gold)
+    yield rate(backward, turned)
+    for method in Symmetrization:
+        yield rate(symmetrized(forward, backward, method), gold)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["prepare", "train", "measure"])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("data", type=Path, nargs="?")
+    parser.add_argument("--lane", default="1/1")
+    arguments = parser.parse_args()
+    folder = arguments.folder.resolve()
+    if arguments.what == "prepare":
+        if arguments.data is None:
+            parser.error("prepare needs the folder of the corpora")
+        prepare(folder, arguments.data.resolve())
+    elif arguments.what == "train":
+        train(folder, runs(folder), arguments.lane)
+    else:
+        measure(folder)
+
+
+if __name__ == "__main__":
+    main()
