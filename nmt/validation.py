@@ -12,7 +12,6 @@ from nmt import distributed
 from nmt.alignment.aligner import Alignment, align, score_alignments, step_folder, write_alignments
 from nmt.alignment.diagnostics import diagnose
 from nmt.alignment.forced import ForcedDecoder
-from nmt.alignment.heatmap import heatmap_figure
 from nmt.config import Config, MetricName
 from nmt.data.batching import make_batch
 from nmt.data.links import parse_links
@@ -22,6 +21,7 @@ from nmt.data.store import Split
 from nmt.decoding.translator import Translator
 from nmt.evaluation.evaluator import evaluate
 from nmt.hardware import autocast
+from nmt.report.heatmap import heatmap_figure
 from nmt.rules import token_budget
 from nmt.text import printable
 from nmt.tracking import Tracker

@@ -18,7 +18,7 @@ def test_the_wheel_works_from_another_folder(tmp_path):
     subprocess.run([sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path, ROOT], check=True, stdout=subprocess.DEVNULL)
     (wheel,) = tmp_path.glob("nmt_trainer-*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    for name in ("nmt/conf/config.yaml", "nmt/data/grammar/lexicon/nouns.tsv", "nmt/alignment/report.html.jinja"):
+    for name in ("nmt/conf/config.yaml", "nmt/data/grammar/lexicon/nouns.tsv", "nmt/report/page.html.jinja"):
         assert name in names
     assert not [name for name in names if name.startswith(("tests", "scripts", "docs"))]
 

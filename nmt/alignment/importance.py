@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from nmt.alignment.forced import ForcedDecoder
-from nmt.alignment.heatmap import save_figure
 from nmt.attention.capture import gate
 from nmt.attention.multihead import MultiHeadAttention
 from nmt.data.batching import Batch
@@ -73,25 +70,3 @@ def least_important(importance: Importance, share: float, num_kv_heads: Mapping[
         if unremovable(heads, len(importance[name]), num_kv_heads[name]) is None:
             removed[name] = heads
     return removed
-
-
-def save_importance(path: Path, importance: Importance) -> None:
-    """A heatmap as PNG: attentions below each other, heads beside each other, the darker the more a head matters among its own."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    width = max(map(len, importance.values()))
-    rows = np.array([[*values, *[np.nan] * (width - len(values))] for values in importance.values()])
-    figure = Figure(figsize=(1.8 + 0.42 * width, 0.7 + 0.34 * len(rows)), dpi=100, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.imshow(rows, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    axes.set_xticks(range(width), [str(head) for head in range(width)])
-    axes.set_yticks(range(len(rows)), list(importance))
-    axes.set_xlabel("head")
-    for (row, column), value in np.ndenumerate(rows):
-        if not np.isnan(value):
-            axes.text(
-                column, row, f"{value:.2f}", ha="center", va="center", fontsize=7, color="white" if value > 0.6 else "black"
-            )
-    save_figure(path, figure)

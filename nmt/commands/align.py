@@ -6,7 +6,6 @@ import dataclasses
 from pathlib import Path
 
 from nmt.alignment.aligner import Alignment, align, symmetrized, write_alignments
-from nmt.alignment.heatmap import heatmap_figure, save_figure
 from nmt.alignment.links import AlignmentScores
 from nmt.alignment.selection import Candidate, best_by_agreement, best_by_gold, candidates
 from nmt.commands.finished import FinishedRun, load_finished
@@ -17,6 +16,7 @@ from nmt.data.links import parse_links, swap_links
 from nmt.data.pairs import ParallelText
 from nmt.data.reader import languages
 from nmt.errors import ConfigError
+from nmt.report.heatmap import heatmap_figure, save_figure
 from nmt.rules import validate_alignment, validate_name
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from nmt.alignment.extraction import SentenceAttention, extract, write_jsonl, write_npz
 from nmt.alignment.forced import SIDES
-from nmt.alignment.heatmap import heads_figure, save_figure
 from nmt.commands.finished import load_finished
 from nmt.commands.options import AttendCommand, AttentionFormat
 from nmt.commands.texts import read_explained
 from nmt.config import Picture
 from nmt.errors import ConfigError
+from nmt.report.heatmap import heads_figure, save_figure
 from nmt.rules import validate_name
 
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from nmt.alignment.importance import Importance, head_importance, least_important, multihead_attentions, save_importance
+from nmt.alignment.importance import Importance, head_importance, least_important, multihead_attentions
 from nmt.attention.pruning import remove_heads
 from nmt.commands.finished import FinishedRun, load_finished
 from nmt.commands.options import HeadsCommand
@@ -19,6 +19,7 @@ from nmt.decoding.scorer import Scorer
 from nmt.errors import ConfigError
 from nmt.files import write_json_atomic
 from nmt.models.interface import Seq2Seq
+from nmt.report.heatmap import importance_figure, save_figure
 from nmt.rules import validate_name
 from nmt.run_folder import PRUNED, RunFolder, write_made
 from nmt.tables import format_table
@@ -33,7 +34,7 @@ def main(command: HeadsCommand) -> int:
     importance = head_importance(run.decoder, text.sources, text.targets)
     folder = Path(command.run) / "heads" / command.name
     folder.mkdir(parents=True, exist_ok=True)
-    save_importance(folder / "importance.png", importance)
+    save_figure(folder / "importance.png", importance_figure(importance))
     print(format_importance(importance))
     costs: dict[int, float] = {}
     for share in (0.0, *command.shares):

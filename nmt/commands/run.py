@@ -8,10 +8,7 @@ from nmt import distributed
 from nmt.alignment.aligner import read_steps
 from nmt.alignment.diagnostics import diagnose, write_diagnostics
 from nmt.alignment.faithfulness import faithfulness, write_faithfulness
-from nmt.alignment.heatmap import emergence_figure, heatmap_figure, picture, save_figure
 from nmt.alignment.links import AlignmentScores
-from nmt.alignment.report import Sample, WordViews, read_run, write_report
-from nmt.alignment.views import word_views
 from nmt.commands.align import align_text
 from nmt.commands.finished import FinishedRun, load_finished
 from nmt.commands.options import RunCommand
@@ -24,6 +21,9 @@ from nmt.data.reader import languages
 from nmt.data.store import Store
 from nmt.evaluation.evaluator import evaluate
 from nmt.hardware import resolve_device
+from nmt.report.heatmap import emergence_figure, heatmap_figure, picture, save_figure
+from nmt.report.page import Sample, WordViews, read_run, write_report
+from nmt.report.views import word_views
 from nmt.run_folder import RunFolder, limits, own
 from nmt.text import format_time
 from nmt.tracking import write_hyperparameters

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from nmt.alignment.forced import ForcedDecoder
-from nmt.alignment.importance import head_importance, least_important, save_importance
+from nmt.alignment.importance import head_importance, least_important
 from nmt.config import Precision, StackConfig, TokenizerConfig, TokenizerKind, TransformerConfig
 from nmt.data.normalization import PLAIN
 from nmt.data.tokenizer import BOS, EOS, Tokenizer, Tokenizers, learn_pieces
@@ -85,8 +85,3 @@ def test_heads_that_share_keys_stay_as_many():
     importance = {"a": [0.1, 0.2, 0.9, 0.8]}
     assert least_important(importance, 0.5, {"a": 2}) == {}
     assert least_important(importance, 0.5, {"a": 1}) == {"a": [0, 1]}
-
-
-def test_the_figure_is_a_picture(tmp_path):
-    save_importance(tmp_path / "importance.png", {"encoder.self.0": [0.9, 0.1], "decoder.cross.0": [1.0]})
-    assert (tmp_path / "importance.png").read_bytes().startswith(b"\x89PNG")

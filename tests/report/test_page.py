@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import yaml
 
-from nmt.alignment.report import (
+from nmt.data.links import parse_links
+from nmt.report.page import (
     CHART_HEIGHT,
     CHART_WIDTH,
     ReportData,
@@ -23,7 +24,6 @@ from nmt.alignment.report import (
     words_json,
     write_report,
 )
-from nmt.data.links import parse_links
 from nmt.text import printable
 
 HOSTILE = [
@@ -177,7 +177,7 @@ def test_everything_is_shown(write):
 def test_the_page_needs_nothing_else_and_runs_its_own_script_alone(write):
     page = write()
     assert [dict(attributes) for tag, attributes in page.elements if tag == "script"] == [{"type": "application/json"}, {}]
-    script = resources.files("nmt.alignment").joinpath("report.js").read_text(encoding="utf-8")
+    script = resources.files("nmt.report").joinpath("page.js").read_text(encoding="utf-8")
     assert [text for text in page.scripts if not text.startswith("{")] == [script]
     allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     assert not {"link", "iframe", "object"} & set(page.tags)

@@ -8,11 +8,11 @@ import torch
 
 from nmt.alignment.aligner import align
 from nmt.alignment.forced import ForcedDecoder
-from nmt.alignment.views import word_views
 from nmt.config import AlignmentConfig, Attribution, LuongConfig, Precision, StackConfig, TokenizerConfig, TransformerConfig
 from nmt.data.normalization import PLAIN
 from nmt.data.tokenizer import Tokenizer, Tokenizers, learn_pieces
 from nmt.models import build_model
+from nmt.report.views import word_views
 
 SOURCES = ["the small dog sees a cat .", "", "a  cat sleeps"]
 TARGETS = ["der kleine Hund sieht eine Katze .", "Hunde", "die Katze"]

@@ -9,12 +9,12 @@ import pytest
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from nmt.alignment import heatmap
 from nmt.alignment.aligner import Alignment
-from nmt.alignment.heatmap import emergence_figure, heads_figure, heatmap_figure, label, picture, save_figure
 from nmt.alignment.links import argmax_links
 from nmt.config import Picture
 from nmt.data.links import parse_links
+from nmt.report import heatmap
+from nmt.report.heatmap import emergence_figure, heads_figure, heatmap_figure, importance_figure, label, picture, save_figure
 
 
 def make(source, target):
@@ -170,3 +170,10 @@ def test_no_label_of_a_grid_is_cut_off_or_hidden(word):
         assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
         assert figure.bbox.y0 <= box.y0 < box.y1 <= figure.bbox.y1
         assert not any(box.overlaps(each) for each in maps)
+
+
+def test_importance_of_heads():
+    figure = importance_figure({"encoder.self.0": [0.9, 0.1], "decoder.cross.0": [1.0]})
+    assert tick_labels(figure) == (["0", "1"], ["encoder.self.0", "decoder.cross.0"])
+    assert [text.get_text() for text in figure.axes[0].texts] == ["0.90", "0.10", "1.00"]
+    assert picture(figure, Picture.png).startswith(b"\x89PNG")

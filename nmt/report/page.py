@@ -129,9 +129,9 @@ def write_report(path: Path, data: ReportData) -> None:
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"printable": printable, "base64": lambda png: base64.b64encode(png).decode("ascii")}
-    files = resources.files("nmt.alignment")
-    script = files.joinpath("report.js").read_text(encoding="utf-8")
-    template = environment.from_string(files.joinpath("report.html.jinja").read_text(encoding="utf-8"))
+    files = resources.files("nmt.report")
+    script = files.joinpath("page.js").read_text(encoding="utf-8")
+    template = environment.from_string(files.joinpath("page.html.jinja").read_text(encoding="utf-8"))
     page = template.render(
         report=data,
         script=Markup(script),

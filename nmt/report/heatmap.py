@@ -1,4 +1,4 @@
-"""Heatmaps of word alignments that a person can read."""
+"""Heatmaps that a person can read: of word alignments, of heads, of their importance."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from jaxtyping import Float
 
 from nmt.alignment.aligner import Alignment
+from nmt.alignment.importance import Importance
 from nmt.config import Picture
 from nmt.data.links import Links
 from nmt.files import write_bytes_atomic
@@ -111,6 +112,29 @@ def _maps_figure(
             axes.set_xlabel(title, fontsize=SMALL_FONT_SIZE, labelpad=2)
             if gold:
                 _outline(axes, gold, SMALL_OUTLINE)
+    return figure
+
+
+def importance_figure(importance: Importance) -> Any:
+    """A matplotlib figure of the importance of heads: attentions below each other, heads beside each other, the darker the more a head
+    matters among its own."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    width = max(map(len, importance.values()))
+    rows = np.array([[*values, *[np.nan] * (width - len(values))] for values in importance.values()])
+    figure = Figure(figsize=(1.8 + 0.42 * width, 0.7 + 0.34 * len(rows)), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.imshow(rows, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    axes.set_xticks(range(width), [str(head) for head in range(width)])
+    axes.set_yticks(range(len(rows)), list(importance))
+    axes.set_xlabel("head")
+    for (row, column), value in np.ndenumerate(rows):
+        if not np.isnan(value):
+            axes.text(
+                column, row, f"{value:.2f}", ha="center", va="center", fontsize=7, color="white" if value > 0.6 else "black"
+            )
     return figure
 
 
