@@ -77,7 +77,7 @@ def systems(name: str, corpus: Corpus) -> dict[str, list[str]]:
     found = {
         "Bahdanau": [*quickstart, "model=bahdanau"],
         "Luong, global": luong,
-        "Luong, local-p": [*luong, "model.attention.scope=local_p", "model.attention.window=5"],
+        "Luong, local-p": [*luong, "model.attention.scope=local_p", "model.attention.window=10"],
         "Transformer": transformer,
         "Transformer, guided": [*transformer, *GUIDED],
         "Transformer, guided where a word is read": [*transformer, *GUIDED, "alignment.shift=true"],

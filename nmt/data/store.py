@@ -16,11 +16,10 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -29,11 +28,12 @@ import numpy as np
 import numpy.typing as npt
 
 from nmt.data.cleaning import PROGRESS_S, Normalizers
-from nmt.data.links import links_of_pieces, shift_links
+from nmt.data.encoding import BlockEncoder, Encoded, EncodedBlock, id_type
+from nmt.data.links import shift_links
 from nmt.data.pairs import Pairs, ParallelText, tagged, whole
 from nmt.data.parallel import ordered_map
 from nmt.data.plan import SLICE, Lengths
-from nmt.data.tokenizer import Encoder, Tokenizer, Tokenizers
+from nmt.data.tokenizer import Tokenizers
 from nmt.errors import DataError
 from nmt.files import file_hashes, read_written_lines, sync, write_json_atomic, write_lines_atomic
 
@@ -231,83 +231,16 @@ def _damaged(path: Path, what: str) -> DataError:
     return DataError(f"{path} is damaged ({what}); delete it, and it will be made again")
 
 
-@dataclass(frozen=True, slots=True)
-class _Encoded:
-    """A side of a block: its pieces, how many each line has, and the text itself where it is kept."""
-
-    ids: npt.NDArray[Any]
-    lengths: npt.NDArray[np.int64]
-    text: list[bytes]
-
-    def rows(self) -> Iterator[list[int]]:
-        """The pieces of each line."""
-        return (row.tolist() for row in np.split(self.ids, np.cumsum(self.lengths)[:-1]))
-
-
-_PieceLinks = tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]
-"""Target and source piece of each link, one after the other, and how many links each pair has."""
-
-
-@dataclass(frozen=True, slots=True)
-class _EncodedBlock:
-    """Both sides, and their links where they are known."""
-
-    source: _Encoded
-    target: _Encoded
-    links: _PieceLinks | None
-
-
-@dataclass(frozen=True, slots=True)
-class _BlockEncoder:
-    """A block of pairs to what the store has of it."""
-
-    encoders: list[Encoder]
-    keep_text: bool
-
-    @staticmethod
-    def of(tokenizers: Tokenizers, *, keep_text: bool) -> _BlockEncoder:
-        return _BlockEncoder([Encoder(t, _id_type(t)) for t in (tokenizers.source, tokenizers.target)], keep_text)
-
-    def __call__(self, block: ParallelText) -> _EncodedBlock:
-        source, target = (
-            self._encode(encoder, lines)
-            for encoder, lines in zip(self.encoders, (tagged(block.sources, block.tag), block.targets), strict=True)
-        )
-        return _EncodedBlock(source, target, None if block.links is None else self._links(block, block.links, source, target))
-
-    def _encode(self, encoder: Encoder, lines: list[str]) -> _Encoded:
-        ids, lengths = encoder(lines)
-        text = [encoder.tokenizer.normalizer(line).encode() for line in lines] if self.keep_text else []
-        return _Encoded(ids, lengths, text)
-
-    def _links(self, block: ParallelText, links: list[str], source: _Encoded, target: _Encoded) -> _PieceLinks:
-        of_source, of_target = (encoder.tokenizer for encoder in self.encoders)
-        flat: list[int] = []
-        counts = []
-        for line, text, source_ids, target_ids in zip(links, block.sources, source.rows(), target.rows(), strict=True):
-            before = len(flat)
-            if line:
-                shifted = shift_links(line, int(bool(block.tag)))  # a tag is the source's first word
-                words = of_source.word_index(source_ids), of_target.word_index(target_ids)
-                flat += chain.from_iterable(links_of_pieces(shifted, *words, where=f"the links of {text!r}"))
-            counts.append((len(flat) - before) // 2)
-        return np.array(flat, dtype=np.int32), np.array(counts, dtype=np.int64)
-
-
-def _id_type(tokenizer: Tokenizer) -> np.dtype[Any]:
-    return np.dtype(np.uint16 if tokenizer.vocab_size <= 1 << 16 else np.int32)
-
-
 def _write_train(folder: Path, pairs: Pairs, tokenizers: Tokenizers, *, keep_text: bool, processes: int | None) -> dict[str, int]:
     """Returns the numbers of pairs and of pieces on both sides."""
     sizes = {"pairs": 0}
     begun = shown = time.monotonic()
     with ExitStack() as stack:
         files = {
-            side: _SideFiles(stack, folder, f"train.{side}", _id_type(getattr(tokenizers, side)), keep_text) for side in SIDES
+            side: _SideFiles(stack, folder, f"train.{side}", id_type(getattr(tokenizers, side)), keep_text) for side in SIDES
         }
         links = _LinkFiles(stack, folder)
-        for encoded in ordered_map(_BlockEncoder.of(tokenizers, keep_text=keep_text), pairs.blocks(), processes):
+        for encoded in ordered_map(BlockEncoder.of(tokenizers, keep_text=keep_text), pairs.blocks(), processes):
             for side in SIDES:
                 files[side].append(getattr(encoded, side))
             links.append(encoded)
@@ -323,8 +256,8 @@ def _write_held_out(folder: Path, name: str, text: ParallelText, tokenizers: Tok
     links = text.links and [shift_links(line, int(bool(text.tag))) for line in text.links]
     lines = {"source": tagged(text.sources, text.tag), "target": text.targets}
     with ExitStack() as stack:
-        files = {side: _SideFiles(stack, folder, f"{name}.{side}", _id_type(getattr(tokenizers, side)), False) for side in SIDES}
-        encoded = _BlockEncoder.of(tokenizers, keep_text=False)(replace(text, links=None))
+        files = {side: _SideFiles(stack, folder, f"{name}.{side}", id_type(getattr(tokenizers, side)), False) for side in SIDES}
+        encoded = BlockEncoder.of(tokenizers, keep_text=False)(replace(text, links=None))
         for side in SIDES:
             files[side].append(getattr(encoded, side))
             write_lines_atomic(folder / f"{name}.{side}.txt", lines[side])
@@ -349,7 +282,7 @@ class _SideFiles:
     def num_pieces(self) -> int:
         return len(self._ids)
 
-    def append(self, encoded: _Encoded) -> None:
+    def append(self, encoded: Encoded) -> None:
         self._offsets.append(len(self._ids) + np.cumsum(encoded.lengths))
         self._ids.append(encoded.ids)
         if self._text is not None and self._places is not None:
@@ -366,7 +299,7 @@ class _LinkFiles:
         self._num_pairs = 0
         self._files: tuple[_ArrayFile, _ArrayFile] | None = None
 
-    def append(self, encoded: _EncodedBlock) -> None:
+    def append(self, encoded: EncodedBlock) -> None:
         counts = np.zeros(len(encoded.source.lengths), dtype=np.int64)
         if encoded.links and self._files is None:
             names, kinds = ("train.links.npy", "train.links.offsets.npy"), (np.int32, np.int64)
