@@ -6,6 +6,7 @@ multiple of g, and each of them is read by h / g heads side by side (Ainslie et 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
@@ -91,8 +92,12 @@ def attend(
     if kernel is Kernel.blocks:
         context = attend_in_blocks(queries, keys, values, key_layout.mask, form, dropout_prob)
     elif kernel is Kernel.fused:
-        fused = _attend_fused if form.bias is None or query_layout.max_length <= BIASED_ROWS else _attend_fused_by_rows
-        context = fused(queries, keys, values, query_layout, key_layout, form, dropout_prob)
+
+        def attend_rows(queries: Tensor, rows: slice) -> Tensor:
+            return _attend_fused(queries, keys, values, query_layout, key_layout, form, dropout_prob, rows)
+
+        by_rows = form.bias is not None and query_layout.max_length > BIASED_ROWS
+        context = _by_rows(queries, attend_rows, BIASED_ROWS) if by_rows else attend_rows(queries, ALL)
     else:
         mask = attention_mask(query_layout, key_layout, form.scope)
         bias = position_bias(form.bias, query_layout.max_length, queries.device)
@@ -100,33 +105,12 @@ def attend(
     return query_layout.unpad(context.transpose(1, 2))
 
 
-def _attend_fused_by_rows(
-    queries: Float[Tensor, "B h T d"],
-    keys: Float[Tensor, "B g S d"],
-    values: Float[Tensor, "B g S d"],
-    query_layout: Layout,
-    key_layout: Layout,
-    form: Form,
-    dropout_prob: float,
+def _by_rows(
+    queries: Float[Tensor, "B h T d"], attend_rows: Callable[[Tensor, slice], Tensor], length: int
 ) -> Float[Tensor, "B h T d"]:
-    """:data:`BIASED_ROWS` queries after the other; the backward pass makes their bias anew, so that no more of it is ever there."""
-    places = [slice(first, first + BIASED_ROWS) for first in range(0, queries.shape[2], BIASED_ROWS)]
-    contexts = [
-        checkpoint(
-            _attend_fused,
-            queries[:, :, rows],
-            keys,
-            values,
-            query_layout,
-            key_layout,
-            form,
-            dropout_prob,
-            rows,
-            use_reentrant=False,
-        )
-        for rows in places
-    ]
-    return torch.cat(contexts, dim=2)
+    """So many queries after the other; the backward pass makes all that they need anew, so that it is never there for more of them."""
+    places = [slice(begin, begin + length) for begin in range(0, queries.shape[2], length)]
+    return torch.cat([checkpoint(attend_rows, queries[:, :, rows], rows, use_reentrant=False) for rows in places], dim=2)
 
 
 def _attend_fused(
@@ -137,7 +121,7 @@ def _attend_fused(
     key_layout: Layout,
     form: Form,
     dropout_prob: float,
-    rows: slice = ALL,
+    rows: slice,
 ) -> Float[Tensor, "B h T d"]:
     """Of the queries of these rows, which are those given."""
     options: dict[str, Any] = {"dropout_p": dropout_prob, "scale": queries.shape[-1] ** -0.5}
