@@ -195,6 +195,17 @@ def copy_files(tmp_path_factory):
 
 
 @pytest.fixture
+def guided(copy_files):
+    """A function that has the attention of a run's configuration guided by the links of the copy task."""
+
+    def guide(config):
+        data = replace(config.data, alignment=str(copy_files / "x.links"))
+        return replace(config, data=data, loss=replace(config.loss, alignment_weight=0.1))
+
+    return guide
+
+
+@pytest.fixture
 def run_config(copy_files, tmp_path_factory):
     """A function that gives the configuration of a small whole run on the copy task, with changes laid over it."""
     outputs = tmp_path_factory.mktemp("outputs")
@@ -205,7 +216,6 @@ def run_config(copy_files, tmp_path_factory):
             data=FilesDataConfig(
                 source=str(copy_files / "x.de"),
                 target=str(copy_files / "x.en"),
-                alignment=str(copy_files / "x.links"),
                 dev_size=11,
                 test_size=7,
                 store_dir=str(outputs / "store"),

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 from nmt import distributed
 from nmt.commands import run, train
-from nmt.config import AdamConfig, LossConfig, ModelKind, MuonConfig, TrainConfig
+from nmt.config import AdamConfig, ModelKind, MuonConfig, TrainConfig
 from nmt.conversion import to_dict
 from nmt.data.plan import BatchPlan
 from nmt.data.prepare import prepare
@@ -74,18 +74,18 @@ RECURRENT = [pytest.param(name, marks=pytest.mark.long) for name in ("bahdanau-a
 
 
 @pytest.fixture
-def config(run_config, family_config):
+def config(run_config, guided, family_config):
     """Seven updates of up to six micro-batches, with dropout and guided attention."""
     names = ("dropout", "embedding_dropout", "output_dropout")
     model = replace(family_config, **{name: 0.2 for name in names if hasattr(family_config, name)})
     optim = MuonConfig if family_config.kind is ModelKind.transformer else AdamConfig
     # the gradient of a key's bias is 0 but for rounding, which Adam without a large eps would make as large as any other
-    return run_config(
+    config = run_config(
         model,
         optim=optim(learning_rate=3e-3, eps=1e-3),
-        loss=LossConfig(alignment_weight=0.1),
         train=TrainConfig(max_steps=7, max_tokens=256, microbatches=6, validate_every=7, log_every=2),
     )
+    return guided(config)
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ RUNS = {
     "hub": "model=luong data=files data.hub_name=DIR/hub data.hub_config=default data.hub_revision=main data.direction=de-en "
     "data.dev_size=5 data.test_size=6",
     "corpora": "model=luong data=files data.direction=de-en data.dev_size=5 data.test_size=6 "
-    '+data.corpora.a={source:DIR/x.de,target:DIR/x.en,weight:1.5,tag:"<a>"} '
+    '+data.corpora.a={source:DIR/x.de,target:DIR/x.en,alignment:DIR/x.links,weight:1.5,tag:"<a>"} '
     '+data.corpora.b={bitext:DIR/x.txt,format:tsv,source_column:"2",target_column:"1"} '
     "+data.corpora.c={hub_name:DIR/hub,hub_config:default,hub_revision:main}",
     "separate pieces": "model=bahdanau TEXT tokenizer.joint=false tokenizer.target_vocab_size=17 tokenizer.kind=word "
@@ -84,6 +84,7 @@ RUNS = {
     "alignment.num_erased=3 alignment.num_diagnosed=4 alignment.picture=svg "
     "alignment.without_end=true alignment.without_punctuation=true alignment.shift=true alignment.threshold=0.2 "
     "tracking.progress=plain tracking.tensorboard=true tracking.num_samples=2 tracking.statistics=true",
+    "guided": "model=transformer TEXT data.alignment=DIR/x.links loss.alignment_weight=0.05 alignment.layer=-2 alignment.head=1",
     "the run": "model=luong TEXT name=mine output_dir=elsewhere seed=3 device=cpu precision=bf16 threads=1 data.store_dir=store "
     "fresh=true alignment.attribution=gradient_attention",
     "dry run": "model=luong TEXT dry_run=true",
@@ -102,6 +103,7 @@ def text(tmp_path_factory, copy_files):
             (folder / f"{name}.{suffix}").write_text("".join(line + "\n" for line in part))
         (folder / f"{name}.txt").write_text("".join(f"{line}\t{line}\n" for line in part))
     (folder / "gold.align").write_text("0-0\n" * 10)
+    (folder / "x.links").write_text("0-0\n" * len(lines[:-20]))
     (folder / "hub").mkdir()
     (folder / "hub" / "train.json").write_text("".join(f'{{"de": "{line}", "en": "{line}"}}\n' for line in lines))
     start(folder, "first", filled("luong", folder)[:4])

@@ -115,7 +115,7 @@ RECIPES["fp16"] = AdamConfig(learning_rate=0.01), Precision.fp16
 
 @pytest.mark.promise(1)
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
-def test_every_recipe_resumes_bit_for_bit(run_config, trainer_of, tmp_path, monkeypatch, recipe):
+def test_every_recipe_resumes_bit_for_bit(run_config, guided, trainer_of, tmp_path, monkeypatch, recipe):
     """With gradients of several micro-batches, some of them not finite, weights averaged, a learning rate that waits for scores, and
     attention that is guided."""
     monkeypatch.setattr("nmt.training.trainer.matmul_peak", lambda *_: 1e9)
@@ -124,7 +124,6 @@ def test_every_recipe_resumes_bit_for_bit(run_config, trainer_of, tmp_path, monk
         SMALL,
         optim=optim,
         precision=precision,
-        loss=LossConfig(alignment_weight=0.1),
         schedule=PlateauConfig(warmup_steps=1, patience=1),
         train=TrainConfig(
             max_steps=8,
@@ -137,6 +136,7 @@ def test_every_recipe_resumes_bit_for_bit(run_config, trainer_of, tmp_path, monk
             max_bad_steps=9,
         ),
     )
+    config = guided(config)
     scores = {2: 5.0, 4: 4.0, 6: 6.0, 8: 3.0}
     seen = {"whole": {}, "parts": {}}
 
