@@ -270,6 +270,22 @@ CONCEPTS = [
 """In the order in which a reader meets them: recurrent models, the Transformer, positions, scopes, distributions."""
 
 
+REAL_TEXT = """\
+## On real text: Multi30k
+
+| model | parameters | seeds | BLEU | lower-cased | first test sentence |
+| --- | --- | --- | --- | --- | --- |
+| Bahdanau, additive | 4,959,744 | 1 | 36.68 | 37.08 | [picture](attention/multi30k_bahdanau.png) |
+| Luong, general, input feeding | 4,951,520 | 3 | 38.04 ± 0.36 | 38.43 ± 0.38 | [picture](attention/multi30k_luong.png) |
+| Transformer | 2,476,000 | 3 | 40.13 ± 0.07 | 40.58 ± 0.11 | [picture](attention/multi30k_transformer.png) |
+
+`experiment=multi30k_bahdanau`, `multi30k_luong` and `multi30k_transformer`, each with a recipe of its own; commands, commits and hardware
+stand in [results.md](results.md). Bahdanau's attention is the broadest and often lies partly a word too far right: it is computed from
+the state before the word, which has to choose what comes next. Luong's, computed from the state that has read the word before, is sharp,
+and puts an article where its noun's gender is decided. The Transformer's, the mean of the top layer's heads, looks at several words that
+it will need, which is good for translating and blurs the picture.
+"""
+
 TRUST = """\
 ## Can heatmaps be trusted?
 
@@ -331,6 +347,7 @@ def render(results: dict[str, Any] | None) -> str:
         assert results is not None
         lines += [f"## {family}", "", *table_of(family, results), ""]
     lines += [
+        REAL_TEXT,
         TRUST,
         "## From papers to code",
         "",
