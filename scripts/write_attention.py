@@ -276,7 +276,7 @@ shows: a mechanism with a better score finds its attention sooner. It need not w
 seeds, mean ± standard deviation, the others one; what differs by less than twice that spread is no difference. Training and decoding are
 speeds as ratios to the first line (updates of 2,048 tokens a time; beam 5). AER is the alignment error rate against the corpus's own links,
 read as `alignment.method=mutual` reads the weights while a word is predicted. `python scripts/train_attention.py` trains, measures and
-collects.
+collects; `+changes` are those of that script.
 """
 
 LESSONS = {
@@ -297,7 +297,9 @@ What it teaches:
     "Luong": """\
 What it teaches:
 
-- **Input feeding is how the decoder learns what was translated.** Without it attention is found late, as is where windows are predicted.
+- **Input feeding is how the decoder learns what was translated.** Without it 3 BLEU are lost and links are worse. After 700 updates,
+  half of these, it had 11.67 BLEU, and 58.96 with it: attention is found late without.
+- **A predicted window is found last**, as in Bahdanau's family.
 - **Scores differ less than what is wired**: concat, dot and general all align, because they are computed from the state after the previous
   word was read.
 - **Without attention one vector must hold the sentence**, and these few updates do not teach it that.
@@ -306,7 +308,8 @@ What it teaches:
 What it teaches:
 
 - **Self-attention wants to know distances.** Rotary positions, ALiBi and windows of four positions to each side are all ahead of positions
-  that are added to the embeddings once, and their links are better: neighbours are found sooner. Windows are the cheapest way to say so.
+  that are added to the embeddings once, and their links are better: neighbours are found sooner. In sentences as short as these
+  windows cost more than they save.
 - **Sharing keys and values costs little** with two heads of them, more with one.
 - **Linear attention translates nearly as well** as the first line, and its cross-attention's links are blurred.
 - **Sparse weights learn later** in every place at once, sparsemax most of all.
@@ -389,6 +392,8 @@ def render(results: dict[str, Any] | None) -> str:
         "",
         *([INTRODUCTION] if results else []),
     ]
+    if results:
+        lines += [provenance(results), ""]
     for family in FAMILIES if results else ():
         assert results is not None
         lines += [f"## {family}", "", *table_of(family, results), "", LESSONS[family]]
@@ -402,6 +407,16 @@ def render(results: dict[str, Any] | None) -> str:
         *(f"| {c.paper} | {c.name} | {c.place} | `{c.code}` | `{c.test}` |" for c in CONCEPTS),
     ]
     return "\n".join(lines) + "\n"
+
+
+def provenance(results: dict[str, Any]) -> str:
+    """Where the figures come from, and which are not there yet."""
+    commits, processors = ({result[name] for result in results.values()} for name in ("commit", "hardware"))
+    hours = sum(sum(result["training_s"]) for result in results.values()) / 3600
+    missing = [f"{family}/{v.name}" for family, (_, variants) in FAMILIES.items() for v in variants]
+    missing = [name for name in missing if name not in results]
+    text = f"Commit {', '.join(sorted(commits))}; {', '.join(sorted(processors))}, one thread a run; {hours:.1f} hours of training in all."
+    return f"{text} Not trained yet: {', '.join(missing)}." if missing else text
 
 
 def table_of(family: str, results: dict[str, Any]) -> list[str]:
