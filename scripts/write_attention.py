@@ -416,7 +416,7 @@ def provenance(results: dict[str, Any]) -> str:
     missing = [f"{family}/{v.name}" for family, (_, variants) in FAMILIES.items() for v in variants]
     missing = [name for name in missing if name not in results]
     text = f"Commit {', '.join(sorted(commits))}; {', '.join(sorted(processors))}, one thread a run; {hours:.1f} hours of training in all."
-    return f"{text} Not trained yet: {', '.join(missing)}." if missing else text
+    return f"{text} Not there yet: {', '.join(missing)}." if missing else text
 
 
 def table_of(family: str, results: dict[str, Any]) -> list[str]:
