@@ -20,10 +20,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from train_attention import TRANSFORMER, is_finished, train, updates
+from train_attention import SHARED, TRANSFORMER, is_finished, train, updates
 
 from nmt.alignment.aligner import Alignment, align, score_alignments, symmetrized
 from nmt.alignment.selection import Candidate, best_by_agreement, candidates
+from nmt.commands.align import describe
 from nmt.commands.finished import FinishedRun, load_finished
 from nmt.commands.options import RunCommand
 from nmt.commands.texts import read_text
@@ -35,7 +36,6 @@ from nmt.tables import format_table
 
 ROOT = Path(__file__).resolve().parent.parent
 GUIDED = ["loss.alignment_weight=0.05", "alignment.layer=-2", "alignment.head=0"]
-SHARED = ["threads=1", "tracking.tensorboard=false", "tracking.progress=plain"]
 NUM_SELECTED = 500
 """Dev pairs on which layers and heads are chosen."""
 
@@ -172,10 +172,6 @@ def readings(both: list[FinishedRun], path: Path) -> Iterator[tuple[str, tuple[A
     yield best("best layer and head", lambda config: not config.shift)
     yield best("Shift-Att, best layer", lambda config: config.shift and config.head is None)
     yield best("Shift-Att, best layer and head", lambda config: config.shift)
-
-
-def describe(config: AlignmentConfig) -> str:
-    return f"layer {config.layer}, {'mean' if config.head is None else f'head {config.head}'}"
 
 
 def rates(forward: list[Alignment], backward: list[Alignment], text: ParallelText) -> Iterator[float]:

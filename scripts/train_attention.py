@@ -178,7 +178,7 @@ def is_finished(run: Path) -> bool:
     return status.exists() and json.loads(status.read_text())["state"] == "finished"
 
 
-def measure(folder: Path, rounds: int = 5) -> None:
+def measure(folder: Path, rounds: int = 3) -> None:
     """Tokens a second in training and in beam search, as ratios to the first of the family: the median of rounds in turns."""
     from nmt.commands.finished import load_finished
 

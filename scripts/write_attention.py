@@ -272,11 +272,11 @@ CONCEPTS = [
 
 INTRODUCTION = """\
 Each line of the tables below is a model of the built-in English-German corpus, trained for so few updates that what is easy to learn
-shows: a mechanism with a better score finds its attention sooner. It need not win in the end. The first line of a family has three
+shows: a better score says that a mechanism finds its attention sooner, not that it wins in the end. The first line of a family has three
 seeds, mean ± standard deviation, the others one; what differs by less than twice that spread is no difference. Training and decoding are
-speeds as ratios to the first line (updates of 2,048 tokens a time; beam 5). AER is the alignment error rate against the corpus's own links,
-read as `alignment.method=mutual` reads the weights while a word is predicted. `python scripts/train_attention.py` trains, measures and
-collects; `+changes` are those of that script.
+speeds as ratios to the first line (updates of 2,048 tokens; beam 5; medians of three rounds in turns). AER is the alignment error rate
+against the corpus's own links, read as `alignment.method=mutual` reads the weights while a word is predicted.
+`python scripts/train_attention.py` trains, measures and collects; `+changes` are those of that script.
 """
 
 LESSONS = {
@@ -297,8 +297,8 @@ What it teaches:
     "Luong": """\
 What it teaches:
 
-- **Input feeding is how the decoder learns what was translated.** Without it 3 BLEU are lost and links are worse. After 700 updates,
-  half of these, it had 11.67 BLEU, and 58.96 with it: attention is found late without.
+- **Input feeding is how the decoder learns what was translated.** Without it 3 BLEU are lost and links are worse, and attention is found
+  later ([experiments.md](experiments.md)).
 - **A predicted window is found last**, as in Bahdanau's family.
 - **Scores differ less than what is wired**: concat, dot and general all align, because they are computed from the state after the previous
   word was read.
@@ -415,7 +415,8 @@ def provenance(results: dict[str, Any]) -> str:
     hours = sum(sum(result["training_s"]) for result in results.values()) / 3600
     missing = [f"{family}/{v.name}" for family, (_, variants) in FAMILIES.items() for v in variants]
     missing = [name for name in missing if name not in results]
-    text = f"Commit {', '.join(sorted(commits))}; {', '.join(sorted(processors))}, one thread a run; {hours:.1f} hours of training in all."
+    where = f"Commit {', '.join(sorted(commits))}; {', '.join(sorted(processors))}, one thread a run"
+    text = f"{where}; {hours:.1f} hours of training by the clock, two to five busy processes side by side."
     return f"{text} Not there yet: {', '.join(missing)}." if missing else text
 
 

@@ -100,7 +100,7 @@ def torchrun(tmp_path):
             [*command, str(tmp_path / "program.py"), str(tmp_path / "config.yaml"), str(fault)],
             capture_output=True,
             text=True,
-            timeout=290,
+            timeout=120,
         )
 
     return start
@@ -287,7 +287,7 @@ def test_the_command_line_under_torchrun(config, tmp_path):
     assert (folder.status["state"], folder.status["stop"]) == ("stopped", "SIGTERM")
     step = folder.status["step"]
     assert step == folder.checkpoints.steps()[-1] > 0
-    again = subprocess.run([*command, f"train.max_steps={step + 2}"], cwd=tmp_path, capture_output=True, text=True, timeout=290)
+    again = subprocess.run([*command, f"train.max_steps={step + 2}"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert again.returncode == 0, again.stderr
     assert again.stdout.startswith(f"TRAINED step={step + 2} ")
 

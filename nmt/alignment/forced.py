@@ -62,6 +62,7 @@ class ForcedDecoder:
     max_tokens: int = 4_096
 
     def pairs(self, sources: Sequence[str], targets: Sequence[str]) -> ForcedPairs:
+        """As many lines on both sides, normalised and cut into pieces as the model's training text was."""
         tokenizers = self.tokenizers
         source_words = [words(line, tokenizers.source.normalizer) for line in sources]
         target_words = [words(line, tokenizers.target.normalizer) for line in targets]
