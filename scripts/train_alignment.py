@@ -5,9 +5,9 @@
     python scripts/train_alignment.py measure FOLDER               a table of error rates for each corpus
 
 Corpora: the built-in one; and Europarl, which is learned from ``tatoeba-en-de`` and ``alignment/de-en-europarl4k``, tokenised and
-lower-cased as the gold links of ``alignment/de-en-europarl150`` are, once without the gold text and once with it. Runs are on one thread,
-so that two lanes fit two cores. Where attention is guided, it is by the built-in corpus's own links, and on Europarl by those of the HMM
-(``align_statistically.py``).
+lower-cased as the gold text of ``alignment/de-en-europarl150`` is, once without the gold text and once with it. Runs are on one thread,
+so that two lanes fit two cores. Where attention is guided, it is by the built-in corpus's own links, and on Europarl by those of an HMM
+that learned from the same text (``align_statistically.py``).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
 
 from train_attention import SHARED, TRANSFORMER, is_finished, train, updates
@@ -42,47 +43,52 @@ NUM_SELECTED = 500
 
 @dataclass(frozen=True)
 class Corpus:
-    """Where models learn from and are measured, its two directions, and how long they learn."""
+    """Where models learn from and are measured, its two directions, and for how many updates recurrent models and Transformers learn."""
 
     directions: tuple[str, str]
     words: list[str]
-    recurrent_updates: int
-    transformer_updates: int
+    updates: tuple[int, int]
 
 
-def europarl(folder: Path, keep_gold: bool) -> list[str]:
-    files = {"source": "train.de", "target": "train.en", "alignment": "train.links"}
+def europarl(folder: Path, train: str) -> list[str]:
+    files = {"source": f"{train}.de", "target": f"{train}.en", "alignment": f"{train}.links"}
     files |= {
         f"{split}_{side}": f"{split}.{name}" for split in ("dev", "test") for side, name in (("source", "de"), ("target", "en"))
     }
     files["test_alignment"] = "test.align"
-    overlap = ["data.cleaning.remove_overlap=none"] if keep_gold else []
-    return ["data=files", *(f"data.{name}={folder / 'text' / file}" for name, file in files.items()), *overlap]
+    return [
+        "data=files",
+        *(f"data.{name}={folder / 'text' / file}" for name, file in files.items()),
+        "data.cleaning.remove_overlap=none",
+    ]
 
 
 def corpora(folder: Path) -> dict[str, Corpus]:
     directions = ("de-en", "en-de")
     return {
-        "builtin": Corpus(("en-de", "de-en"), ["data=builtin"], 1_000, 1_000),
-        "europarl": Corpus(directions, europarl(folder, keep_gold=False), 8_000, 8_000),
-        "europarl_with_gold": Corpus(directions, europarl(folder, keep_gold=True), 8_000, 8_000),
+        "builtin": Corpus(("en-de", "de-en"), ["data=builtin"], (2_000, 2_000)),
+        "europarl": Corpus(directions, europarl(folder, "train"), (8_000, 8_000)),
+        "europarl_with_gold": Corpus(directions, europarl(folder, "train_with_gold"), (8_000, 8_000)),
     }
 
 
 def systems(name: str, corpus: Corpus) -> dict[str, list[str]]:
-    """Settings of each system; Luong's attention is found later than others."""
-    quickstart = ["experiment=quickstart", *updates(corpus.recurrent_updates)]
-    luong = ["experiment=quickstart", *updates(2 * corpus.recurrent_updates), "model=luong"]
-    transformer = [*TRANSFORMER, *updates(corpus.transformer_updates)]
+    """Settings of each system."""
+    recurrent = ["experiment=quickstart", *updates(corpus.updates[0])]
+    luong = [*recurrent, "model=luong"]
+    transformer = [*TRANSFORMER, *updates(corpus.updates[1]), "model.position=rotary"]
     found = {
-        "Bahdanau": [*quickstart, "model=bahdanau"],
+        "Bahdanau": [*recurrent, "model=bahdanau"],
+        "Conditional GRU": [*recurrent, "model=conditional_gru"],
         "Luong, global": luong,
         "Luong, local-p": [*luong, "model.attention.scope=local_p", "model.attention.window=10"],
         "Transformer": transformer,
         "Transformer, guided": [*transformer, *GUIDED],
         "Transformer, guided where a word is read": [*transformer, *GUIDED, "alignment.shift=true"],
     }
-    return found if name == "builtin" else {system: words for system, words in found.items() if "Luong" not in system}
+    return (
+        found if name == "builtin" else {system: found[system] for system in ("Bahdanau", "Transformer", "Transformer, guided")}
+    )
 
 
 def run_name(corpus: str, system: str, direction: str) -> str:
@@ -104,18 +110,26 @@ def prepare(folder: Path, data: Path) -> None:
 
     text = folder / "text"
     text.mkdir(parents=True, exist_ok=True)
+    train, test = [], []
     for language in ("de", "en"):
         tokenize = MosesTokenizer(language).tokenize
         raw = {split: read_lines(data / "tatoeba-en-de" / f"{split}.{language}") for split in ("train", "valid")}
         tatoeba = {split: [tokenize(line, return_str=True, escape=False) for line in lines] for split, lines in raw.items()}
         parts = [read_lines(data / "alignment/de-en-europarl4k" / f"{name}.{language}") for name in ("toy3200", "max50")]
         tokenised = [html.unescape(line).replace(" @-@ ", "-") for part in parts for line in part]
-        write(text / f"train.{language}", (line.lower() for line in [*tatoeba["train"], *tokenised]))
+        train.append([line.lower() for line in [*tatoeba["train"], *tokenised]])
+        test.append(read_lines(data / "alignment/de-en-europarl150" / f"test.{language}"))
         write(text / f"dev.{language}", (line.lower() for line in tatoeba["valid"]))
-        write(text / f"test.{language}", read_lines(data / "alignment/de-en-europarl150" / f"test.{language}"))
+        write(text / f"test.{language}", test[-1])
+        write(text / f"train_with_gold.{language}", train[-1])
     write(text / "test.align", read_lines(data / "alignment/de-en-europarl150/test.align"))
-    files = [str(text / f"train.{name}") for name in ("de", "en", "links")]
-    subprocess.run([sys.executable, str(ROOT / "scripts/align_statistically.py"), "links", *files], check=True)
+    gold = [set(lines) for lines in test]
+    kept = [source not in gold[0] and target not in gold[1] for source, target in zip(*train, strict=True)]
+    for language, lines in zip(("de", "en"), train, strict=True):
+        write(text / f"train.{language}", compress(lines, kept))
+    for name in ("train", "train_with_gold"):
+        files = [str(text / f"{name}.{part}") for part in ("de", "en", "links")]
+        subprocess.run([sys.executable, str(ROOT / "scripts/align_statistically.py"), "links", *files], check=True)
 
 
 def write(path: Path, lines: Iterable[str]) -> None:

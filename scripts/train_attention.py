@@ -179,14 +179,24 @@ def is_finished(run: Path) -> bool:
 
 
 def measure(folder: Path, rounds: int = 3) -> None:
-    """Tokens a second in training and in beam search, as ratios to the first of the family: the median of rounds in turns."""
+    """Tokens a second in training and in beam search, as ratios to the first of the family: the median of rounds in turns.
+
+    Those that are known are not measured again.
+    """
     from nmt.commands.finished import load_finished
 
     set_up_cpu(1)
-    speeds: dict[str, dict[str, float]] = {}
+    file = folder / "speeds.json"
+    speeds: dict[str, dict[str, float]] = json.loads(file.read_text()) if file.exists() else {}
     for family, (_, variants) in FAMILIES.items():
         runs_of_family = {v.name: folder / folder_name(family, v, 1) for v in variants}
-        timed = {name: _workload(run, load_finished) for name, run in runs_of_family.items() if is_finished(run)}
+        new = {name: run for name, run in runs_of_family.items() if is_finished(run) and f"{family}/{name}" not in speeds}
+        if not new:
+            continue
+        timed = {
+            name: _workload(run, load_finished)
+            for name, run in {variants[0].name: runs_of_family[variants[0].name], **new}.items()
+        }
         seconds: dict[str, dict[str, list[float]]] = {name: {"training": [], "decoding": []} for name in timed}
         for kind in ("training", "decoding"):
             for turn in range(rounds + 1):  # the first warms up
@@ -196,13 +206,13 @@ def measure(folder: Path, rounds: int = 3) -> None:
                     if turn:
                         seconds[name][kind].append(time.perf_counter() - begin)
         first = variants[0].name
-        for name in timed:
+        for name in new:
             speeds[f"{family}/{name}"] = {
                 kind: statistics.median(a / b for a, b in zip(seconds[first][kind], seconds[name][kind], strict=True))
                 for kind in ("training", "decoding")
             }
             print(family, name, speeds[f"{family}/{name}"], flush=True)
-    (folder / "speeds.json").write_text(json.dumps(speeds, indent=1) + "\n")
+    file.write_text(json.dumps(speeds, indent=1) + "\n")
 
 
 def _workload(path: Path, load_finished: Any) -> dict[str, Any]:
