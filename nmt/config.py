@@ -785,9 +785,9 @@ class AlignmentConfig:
     word's row is the attention while it is the decoder's input, not while it is predicted (Shift-Att, Chen et al. 2020). ``without_end``
     and ``without_punctuation`` remove the weights that go to the end of the source, and to punctuation from words that are none.
 
-    The first ``num_heatmaps`` pairs are shown, and by the first ``num_erased`` of a run's translations of its test set the report says
-    how far attributions can be trusted. What heads look at, and which sentences are not translated whole, is measured on the first
-    ``num_diagnosed`` pairs of the dev set, at every validation and in the report.
+    The first ``num_heatmaps`` pairs are shown, and by the first ``num_erased`` of a run's translations of its test set, those of more than
+    100 pieces left out, the report says how far attributions can be trusted. What heads look at, and which sentences are not translated
+    whole, is measured on the first ``num_diagnosed`` pairs of the dev set, at every validation and in the report.
     """
 
     attribution: Attribution = Attribution.attention

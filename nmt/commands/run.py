@@ -108,10 +108,17 @@ def draw_emergence(folder: RunFolder, config: Config, store: Store) -> list[byte
     return pictures
 
 
+LONGEST_ERASED = 100
+"""Pieces of the longest sentences and translations on which attributions are tried. Gradients cost the square of a translation's length,
+and one in which an unfinished model repeats itself is as long as search allows."""
+
+
 def look_into(run: FinishedRun, folder: RunFolder, test: Translated, dev: Translated) -> None:
     """Write how far attributions of translations of the test set can be trusted, and diagnostics of the dev set's."""
     config = run.config.alignment
-    sources, translations = (lines[: config.num_erased] for lines in test)
+    pieces = run.decoder.pairs(*test).ids
+    short = [i for i, both in enumerate(zip(pieces.source, pieces.target, strict=True)) if max(map(len, both)) <= LONGEST_ERASED]
+    sources, translations = ([lines[i] for i in short[: config.num_erased]] for lines in test)
     trust = faithfulness(run.decoder, sources, translations, config)
     write_faithfulness(folder.path / "faithfulness" / "test", trust, len(sources))
     found = diagnose(run.decoder, *dev, config)

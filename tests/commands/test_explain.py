@@ -6,10 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import nmt.commands.run
 from nmt.commands import attend, evaluate, faithfulness, train
-from nmt.commands.options import AttendCommand, AttentionFormat, EvaluateCommand, FaithfulnessCommand
+from nmt.commands.finished import load_finished
+from nmt.commands.options import AttendCommand, AttentionFormat, EvaluateCommand, FaithfulnessCommand, RunCommand
 from nmt.config import StackConfig, TrainConfig, TransformerConfig
 from nmt.errors import ConfigError, DataError
+from nmt.run_folder import RunFolder
 
 MODEL = TransformerConfig(
     model_dim=24, num_heads=2, feedforward_dim=29, encoder=StackConfig(num_layers=1), decoder=StackConfig(num_layers=1)
@@ -73,6 +76,20 @@ def test_faithfulness_is_a_table_and_a_file(run, files, capsys):
     assert written["pairs"] == 2
     assert set(written["methods"]["norms"]["comprehensiveness"]) == {"1", "2"}
     assert faithfulness.main(FaithfulnessCommand(run=str(run), num_pairs=3, translations=False)) == 0
+
+
+def test_a_run_does_not_try_endless_translations(run, monkeypatch):
+    tried = []
+    short, long = "eins zwei", "eins zwei drei"
+    finished = load_finished(RunCommand(run=str(run)))
+    ids = finished.decoder.pairs([short], [short]).ids
+    monkeypatch.setattr(nmt.commands.run, "LONGEST_ERASED", max(len(ids.source[0]), len(ids.target[0])))
+    monkeypatch.setattr(
+        nmt.commands.run, "faithfulness", lambda decoder, sources, targets, config: tried.append((sources, targets)) or {}
+    )
+    sources, translations = [short, short, long, short], [short, long, short, "zwei eins"]
+    nmt.commands.run.look_into(finished, RunFolder(run), (sources, translations), ([short], [short]))
+    assert tried == [([short, short], [short, "zwei eins"])]
 
 
 def test_what_is_refused(run, files):
