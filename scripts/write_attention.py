@@ -90,6 +90,13 @@ CONCEPTS = [
     ),
     Concept("Wu et al. 2016", "GNMT", "3", "models.gnmt.Gnmt", "models/test_gnmt.py::test_the_equations"),
     Concept(
+        "Wu et al. 2016",
+        "coverage penalty",
+        "eq. 14",
+        "decoding.coverage.Coverage",
+        "decoding/test_constraints.py::test_coverage_is_that_of_the_equation",
+    ),
+    Concept(
         "TensorFlow NMT tutorial",
         "normed Bahdanau",
         "",
