@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from nmt import __version__
-from nmt.allocator import keep_freed_memory
 from nmt.conversion import suggestion
+from nmt.startup import tune_process
 
 COMMANDS = {
     "run": "prepare, train, evaluate, align and report, in one go",
@@ -43,9 +43,9 @@ USAGE = "\n".join(
 
 
 def start() -> None:
-    """Entry point of the ``nmt`` command: :func:`main`, for a command that computes in a process that keeps its memory."""
+    """Entry point of the ``nmt`` command: :func:`main`, for a command that computes in a process that is tuned for it."""
     if sys.argv[1:2] and sys.argv[1] in COMMANDS:
-        keep_freed_memory()
+        tune_process()
     main()
 
 

@@ -13,7 +13,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from nmt import allocator, distributed
+from nmt import distributed, startup
 from nmt.config import Device, Precision
 from nmt.errors import ConfigError
 
@@ -140,7 +140,7 @@ def describe(device: torch.device) -> dict[str, Any]:
         "processes": distributed.world_size(),
         "threads": torch.get_num_threads(),
         "device": device.type,
-        "allocator": allocator.describe(),
+        "allocator": startup.allocator(),
     }
     if device.type == "cuda":
         description["gpu"] = torch.cuda.get_device_name(device)

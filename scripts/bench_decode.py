@@ -23,7 +23,6 @@ from typing import Any
 
 import torch
 
-from nmt.allocator import keep_freed_memory
 from nmt.cli import conf_dir
 from nmt.commands.finished import load_translator
 from nmt.commands.launch import compose
@@ -37,10 +36,11 @@ from nmt.decoding.translator import Translator
 from nmt.evaluation.metrics import score
 from nmt.hardware import count_flops, describe, matmul_peak, resolve_device, resolve_precision, set_up_cpu
 from nmt.models import build_model
+from nmt.startup import tune_process
 
 
 def main() -> None:
-    keep_freed_memory()
+    tune_process()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--forced", type=int, default=None)
     arguments, overrides = parser.parse_known_args()

@@ -20,15 +20,15 @@ import torch
 
 from nmt.alignment.aligner import align
 from nmt.alignment.extraction import extract, write_npz
-from nmt.allocator import keep_freed_memory
 from nmt.commands.finished import FinishedRun, load_finished
 from nmt.commands.options import RunCommand
 from nmt.config import AlignmentConfig, Attribution
 from nmt.data.reader import read_pairs
+from nmt.startup import tune_process
 
 
 def main() -> None:
-    keep_freed_memory()
+    tune_process()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run")
     parser.add_argument("source")

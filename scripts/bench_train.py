@@ -15,9 +15,9 @@ from typing import Any
 import torch
 
 from nmt import distributed
-from nmt.allocator import keep_freed_memory
 from nmt.config import Config
 from nmt.hardware import describe, matmul_peak, resolve_device, resolve_precision, set_up_cpu
+from nmt.startup import tune_process
 from nmt.training.update import Sums, Updater
 
 
@@ -70,7 +70,7 @@ def _resident_mib() -> float:
 
 
 def main() -> None:
-    keep_freed_memory()
+    tune_process()
     from nmt.cli import conf_dir  # here, so that `measure` needs torch and the package alone
     from nmt.commands.launch import compose
 

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from nmt.allocator import keep_freed_memory
 from nmt.cli import conf_dir
 from nmt.commands.assemble import build_updater
 from nmt.commands.launch import compose
 from nmt.data.plan import BatchPlan, Rows
 from nmt.data.prepare import prepare
 from nmt.hardware import resolve_device, resolve_precision, set_up_cpu
+from nmt.startup import tune_process
 from nmt.validation import dev_nll
 
 
@@ -35,7 +35,7 @@ class ShuffledPlan(BatchPlan):
 
 
 def main() -> None:
-    keep_freed_memory()
+    tune_process()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
     arguments, overrides = parser.parse_known_args()

@@ -16,19 +16,19 @@ from typing import Any, cast
 import torch
 from bench_decode import measure
 
-from nmt.allocator import keep_freed_memory
 from nmt.config import Device, LuongConfig, ModelConfig, Precision, SearchConfig, TransformerConfig
 from nmt.data.tokenizer import EOS, Tokenizers
 from nmt.decoding.frozen import frozen
 from nmt.decoding.translator import Translator
 from nmt.hardware import resolve_device, resolve_precision, set_up_cpu
 from nmt.models import build_model
+from nmt.startup import tune_process
 
 MODELS: dict[str, ModelConfig] = {"transformer": TransformerConfig(), "rnn": LuongConfig(embedding_dim=512, hidden_dim=512)}
 
 
 def main() -> None:
-    keep_freed_memory()
+    tune_process()
     parser = argparse.ArgumentParser()
     for name, value in {"threads": 2, "beam": 5, "batch": 64, "length": 20}.items():
         parser.add_argument(f"--{name}", type=int, default=value)

@@ -20,13 +20,13 @@ import torch
 from bench_train import measure
 
 from nmt import distributed
-from nmt.allocator import keep_freed_memory
 from nmt.cli import conf_dir
 from nmt.commands.assemble import build_updater
 from nmt.commands.launch import compose
 from nmt.data.store import Split
 from nmt.data.tokenizer import EOS, UNK
 from nmt.hardware import set_up_cpu
+from nmt.startup import tune_process
 
 RECURRENT = ["embedding_dim=512", "hidden_dim=512", "embedding_dropout=0.1", "context_dropout=0.1", "output_dropout=0.1"]
 MODELS = {
@@ -52,7 +52,7 @@ def read_pieces(folder: Path, work: Path) -> tuple[Split, int]:
 
 
 def main() -> None:
-    keep_freed_memory()
+    tune_process()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--updates", type=int, default=40)
     parser.add_argument("--warmup", type=int, default=10)

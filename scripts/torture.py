@@ -36,7 +36,6 @@ from unittest import mock
 import torch
 from safetensors.torch import load_file
 
-from nmt.allocator import keep_freed_memory
 from nmt.commands import train
 from nmt.config import (
     BahdanauConfig,
@@ -56,6 +55,7 @@ from nmt.config import (
 from nmt.errors import RunFailure, UserError
 from nmt.hardware import set_up_cpu
 from nmt.run_folder import RunFolder
+from nmt.startup import tune_process
 from nmt.training import checkpoint, update
 
 MODELS: dict[str, ModelConfig] = {
@@ -82,7 +82,7 @@ class Ended:
 
 
 def main() -> int:
-    keep_freed_memory()
+    tune_process()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--faults", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
