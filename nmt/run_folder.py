@@ -227,6 +227,8 @@ def _log_file(path: Path) -> Iterator[None]:
 def load_run(path: Path, weights: Weights | None, device: torch.device) -> tuple[Config, Seq2Seq, Tokenizers]:
     """The settings, model (in eval mode, on the device) and tokenizers of a run.
 
+    Parameters have no gradients: attributions differentiate with respect to other things, and a recurrent model's steps keep less.
+
     Raises:
         RunError: there is no run, or it has no checkpoint.
         CheckpointError: the checkpoint is damaged.
@@ -238,7 +240,7 @@ def load_run(path: Path, weights: Weights | None, device: torch.device) -> tuple
     values, steps = folder.checkpoints.weights(weights or config.evaluation.weights, config.train.average_last)
     load_weights(model, values)
     log.info("%s: weights of step %s", path, ", ".join(map(str, steps)))
-    return config, model.to(device).eval(), tokenizers
+    return config, model.to(device).eval().requires_grad_(False), tokenizers
 
 
 def write_made(
