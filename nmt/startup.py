@@ -17,6 +17,7 @@ ALLOCATOR = {
 
 SPINNING = "GOMP_SPINCOUNT"
 TURNS = "10000"
+"""The most that cost nothing measurable alone; with fewer a training gains more beside others, and is slower alone."""
 
 
 def tune_process() -> None:
@@ -26,9 +27,9 @@ def tune_process() -> None:
     glibc returns every large buffer to the kernel when it is freed, and has its pages cleared again for the next update. The allocator
     stays as it is with another C library, where one of these settings is there already, or with ``NMT_ALLOCATOR=system``.
 
-    A thread of GNU OpenMP that waits for others turns round 300,000 times before it sleeps, in which it takes the core from what it waits
-    for where another program wants one too. As few turns as here cost nothing where there is none (docs/results.md). What
-    ``GOMP_SPINCOUNT`` or ``OMP_WAIT_POLICY`` say in the environment stays.
+    A thread of GNU OpenMP that waits for others turns round 300,000 times before it sleeps (its manual, ``GOMP_SPINCOUNT``). Beside another
+    program, which leaves too few cores for all, it may thereby hold up the thread that it waits for. What fewer turns cost and save is in
+    docs/results.md. What ``GOMP_SPINCOUNT`` or ``OMP_WAIT_POLICY`` say in the environment stays.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault(SPINNING, TURNS)

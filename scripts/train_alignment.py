@@ -43,11 +43,11 @@ NUM_SELECTED = 500
 
 @dataclass(frozen=True)
 class Corpus:
-    """Where models learn from and are measured, its two directions, and for how many updates recurrent models and Transformers learn."""
+    """Where models learn from and are measured, its two directions, and for how many updates."""
 
     directions: tuple[str, str]
     words: list[str]
-    updates: tuple[int, int]
+    updates: int
 
 
 def europarl(folder: Path, train: str) -> list[str]:
@@ -66,17 +66,17 @@ def europarl(folder: Path, train: str) -> list[str]:
 def corpora(folder: Path) -> dict[str, Corpus]:
     directions = ("de-en", "en-de")
     return {
-        "builtin": Corpus(("en-de", "de-en"), ["data=builtin"], (2_000, 2_000)),
-        "europarl": Corpus(directions, europarl(folder, "train"), (8_000, 8_000)),
-        "europarl_with_gold": Corpus(directions, europarl(folder, "train_with_gold"), (8_000, 8_000)),
+        "builtin": Corpus(("en-de", "de-en"), ["data=builtin"], 2_000),
+        "europarl": Corpus(directions, europarl(folder, "train"), 8_000),
+        "europarl_with_gold": Corpus(directions, europarl(folder, "train_with_gold"), 8_000),
     }
 
 
 def systems(name: str, corpus: Corpus) -> dict[str, list[str]]:
     """Settings of each system."""
-    recurrent = ["experiment=quickstart", *updates(corpus.updates[0])]
+    recurrent = ["experiment=quickstart", *updates(corpus.updates)]
     luong = [*recurrent, "model=luong"]
-    transformer = [*TRANSFORMER, *updates(corpus.updates[1]), "model.position=rotary"]
+    transformer = [*TRANSFORMER, *updates(corpus.updates), "model.position=rotary"]
     found = {
         "Bahdanau": [*recurrent, "model=bahdanau"],
         "Conditional GRU": [*recurrent, "model=conditional_gru"],

@@ -190,13 +190,11 @@ def measure(folder: Path, rounds: int = 3) -> None:
     speeds: dict[str, dict[str, float]] = json.loads(file.read_text()) if file.exists() else {}
     for family, (_, variants) in FAMILIES.items():
         runs_of_family = {v.name: folder / folder_name(family, v, 1) for v in variants}
+        first = variants[0].name
         new = {name: run for name, run in runs_of_family.items() if is_finished(run) and f"{family}/{name}" not in speeds}
         if not new:
             continue
-        timed = {
-            name: _workload(run, load_finished)
-            for name, run in {variants[0].name: runs_of_family[variants[0].name], **new}.items()
-        }
+        timed = {name: _workload(run, load_finished) for name, run in ({first: runs_of_family[first]} | new).items()}
         seconds: dict[str, dict[str, list[float]]] = {name: {"training": [], "decoding": []} for name in timed}
         for kind in ("training", "decoding"):
             for turn in range(rounds + 1):  # the first warms up
@@ -205,7 +203,6 @@ def measure(folder: Path, rounds: int = 3) -> None:
                     workloads[kind]()
                     if turn:
                         seconds[name][kind].append(time.perf_counter() - begin)
-        first = variants[0].name
         for name in new:
             speeds[f"{family}/{name}"] = {
                 kind: statistics.median(a / b for a, b in zip(seconds[first][kind], seconds[name][kind], strict=True))

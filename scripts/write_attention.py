@@ -288,37 +288,31 @@ against the corpus's own links, read as `alignment.method=mutual` reads the weig
 
 LESSONS = {
     "Bahdanau": """\
-What it teaches:
-
 - **When attention is computed decides how it looks.** The conditional GRU attends after it has read the previous word, and its links are
   by far the best here, at the same BLEU: Bahdanau's state has not seen that word and points ahead.
 - **Any score that compares states learns to align; a flat one later.** Dot products divided by the square root of the width begin with
-  nearly equal weights and are behind; a learned scale, or additive scores divided by a temperature of 0.5, mend that. A location score
+  nearly equal weights and are behind; a learned scale mends that, and additive scores too gain from a temperature of 0.5. A location score
   knows where the target is and nothing of the words: it can follow monotone sentences alone.
 - **Zeros are final.** Where sparsemax gives a word no weight no gradient says that it should have some; entmax with 1.5 lies between.
 - **A window must be where the word is.** One that goes along with the target (local-m) loses what moves farther than it reaches. One that
-  is predicted (local-p) begins in the middle of the source whatever the target word, and finds its way only as far as it sees: five words
-to each side are too few to begin with, ten see most of these sentences whole and are as good as the whole source.
+  is predicted (local-p) begins in the middle of the source whatever the target word, and finds its way only as far as it sees: five
+  words to each side are too few to begin with; ten see most of these sentences whole and are as good as the whole source.
 - **Coverage helps**: a memory of what was attended to before keeps the decoder from going back.
 - A sink, learned or of one more, changes nothing here: these sentences always have something to attend to.
 """,
     "Luong": """\
-What it teaches:
-
 - **Input feeding is how the decoder learns what was translated.** Without it 3 BLEU are lost and links are worse, and attention is found
   later ([experiments.md](experiments.md)).
 - **A predicted window is found last**, as in Bahdanau's family, and a narrow one hardly in so few updates.
 - **An encoder should read both ways.** One that reads the source from its end alone (Luong's reversed source) knows of each word only
   what follows it: 30 BLEU less than two directions of half the width.
 - **Depth is for longer training.** GNMT's three layers have three times the parameters, take more than twice the time and reach the BLEU
-  of one layer; after half of these updates they had nothing ([experiments.md](experiments.md)).
+  of one layer; after half of these updates they had 12 ([experiments.md](experiments.md)).
 - **Scores differ less than what is wired**: concat, dot and general all align, because they are computed from the state after the previous
   word was read.
 - **Without attention one vector must hold the sentence**, and these few updates do not teach it that.
 """,
     "Transformer": """\
-What it teaches:
-
 - **Self-attention wants to know distances.** Rotary positions, ALiBi and windows of four positions to each side are all ahead of positions
   that are added to the embeddings once, and their links are better: neighbours are found sooner. In sentences as short as these
   windows cost more than they save.
@@ -372,7 +366,7 @@ def main() -> int:
     if missing := [concept.name for concept in CONCEPTS if not (code_exists(concept.code) and test_exists(concept.test))]:
         print(f"no such class or test: {', '.join(missing)}", file=sys.stderr)
         return 1
-    page = render(json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else None)
+    page = render(json.loads(RESULTS.read_text(encoding="utf-8")))
     if not parser.parse_args().check:
         PAGE.write_text(page, encoding="utf-8")
         return 0
@@ -393,8 +387,8 @@ def test_exists(name: str) -> bool:
     return any(isinstance(node, ast.FunctionDef) and node.name == function for node in tree.body)
 
 
-def render(results: dict[str, Any] | None) -> str:
-    """The page; without its tables where nothing was trained yet."""
+def render(results: dict[str, Any]) -> str:
+    """The page."""
     lines = [
         "# Attention",
         "",
@@ -402,13 +396,12 @@ def render(results: dict[str, Any] | None) -> str:
         "recurrent models, `model.encoder_self.*`, `model.decoder_self.*` and `model.decoder_cross.*` of the Transformer. What does not go",
         "together is refused, with the reason (`nmt/refusals.py`).",
         "",
-        *([INTRODUCTION] if results else []),
+        INTRODUCTION,
+        provenance(results),
+        "",
     ]
-    if results:
-        lines += [provenance(results), ""]
-    for family in FAMILIES if results else ():
-        assert results is not None
-        lines += [f"## {family}", "", *table_of(family, results), "", LESSONS[family]]
+    for family in FAMILIES:
+        lines += [f"## {family}", "", *table_of(family, results), "", "What it teaches:", "", LESSONS[family]]
     lines += [
         REAL_TEXT,
         TRUST,

@@ -31,6 +31,10 @@ from nmt.tracking import write_hyperparameters
 Translated = tuple[list[str], list[str]]
 """Sources and their translations."""
 
+LONGEST_ERASED = 100
+"""Pieces of the longest sentences and translations on which attributions are tried. Gradients cost the square of a translation's length,
+and one in which an unfinished model repeats itself is as long as search allows."""
+
 
 def main(config: Config) -> int:
     if config.dry_run:
@@ -106,11 +110,6 @@ def draw_emergence(folder: RunFolder, config: Config, store: Store) -> list[byte
             save_figure(folder.path / "alignment" / f"emergence_{i:04d}.{config.alignment.picture.name}", figure)
             pictures.append(picture(figure, Picture.png))
     return pictures
-
-
-LONGEST_ERASED = 100
-"""Pieces of the longest sentences and translations on which attributions are tried. Gradients cost the square of a translation's length,
-and one in which an unfinished model repeats itself is as long as search allows."""
 
 
 def look_into(run: FinishedRun, folder: RunFolder, test: Translated, dev: Translated) -> None:

@@ -92,6 +92,10 @@ def test_a_run_does_not_try_endless_translations(run, monkeypatch):
     assert tried == [([short, short], [short, "zwei eins"])]
 
 
+def test_a_finished_model_differentiates_nothing_with_respect_to_its_parameters(run):
+    assert not any(parameter.requires_grad for parameter in load_finished(RunCommand(run=str(run))).decoder.model.parameters())
+
+
 def test_what_is_refused(run, files):
     for command, message in (
         (AttendCommand(run=str(run), attentions=["decoder.crass.*"]), r"is named decoder\.crass\.\*; there are " + NAMES),
