@@ -7,7 +7,7 @@
 The first aligns the lines of two files and writes a Pharaoh line a pair, for ``data.alignment``. The second learns from training text
 (``--train`` may be given more than once; with ``--included`` from the gold text too) and prints the alignment error rate of both
 directions and of what symmetrisation makes of them, a line of JSON a model; ``--builtin`` does so with the built-in corpus and its test
-text. Words are those between blanks.
+text. Words are those between blanks, as models see them: without characters that no one sees.
 
 fast_align (Dyer et al. 2013) learns for five rounds with variational Bayes; the HMM (Vogel et al. 1996) for five after five of IBM's first
 model.
@@ -31,6 +31,7 @@ from nmt.alignment.symmetrization import symmetrize
 from nmt.config import BuiltinDataConfig, Symmetrization
 from nmt.data.lines import read_lines
 from nmt.data.links import Link, Links, format_links, parse_links
+from nmt.data.normalization import normalize
 from nmt.data.pairs import ParallelText, whole
 from nmt.data.reader import read_corpus, read_pairs
 from nmt.files import write_text_atomic
@@ -94,7 +95,7 @@ def best_links(model: Any, sources: Words, targets: Words) -> list[frozenset[Lin
 
 
 def words(lines: Sequence[str], *, lowercase: bool = False) -> Words:
-    return [(line.lower() if lowercase else line).split() for line in lines]
+    return [normalize(line.lower() if lowercase else line).split() for line in lines]
 
 
 def write_links(source: Path, target: Path, output: Path, kind: str, method: Symmetrization) -> None:

@@ -134,7 +134,8 @@ def check_links(links: Links, num_source_words: int, num_target_words: int, wher
         for index, count, side in ((s, num_source_words, "source"), (t, num_target_words, "target")):
             if index >= count:
                 raise DataError(
-                    f"{where}: link {s}-{t} points to {side} word {index}, but the {side} has {count} words (links count from 0)"
+                    f"{where}: link {s}-{t} points to {side} word {index}, but the {side} has {count} words "
+                    "(links count from 0, and words are what a model sees: invisible characters between blanks are none)"
                 )
 
 
