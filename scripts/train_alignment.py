@@ -183,8 +183,8 @@ def readings(both: list[FinishedRun], path: Path) -> Iterator[tuple[str, tuple[A
         def among(found: list[Candidate]) -> list[Candidate]:
             return [candidate for candidate in found if kept(candidate.config)]
 
-        first, second, _ = best_by_agreement(among(forward), among(backward))
-        print(f"{title}: {describe(first.config)}; back {describe(second.config)}", flush=True)
+        first, second, share = best_by_agreement(among(forward), among(backward))
+        print(f"{title}: {describe(first.config)}; back {describe(second.config)}; agreement {100 * share:.1f} %", flush=True)
         return f", {title}", (first.config, second.config)
 
     yield best("best layer and head", lambda config: not config.shift)
