@@ -8,7 +8,7 @@ import math
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
@@ -19,6 +19,7 @@ from nmt.files import read_json_lines, write_text_atomic
 from nmt.text import format_time
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from rich.progress import Progress as Bar
 
 log = logging.getLogger(__name__)
@@ -89,10 +90,10 @@ class Tracker:
             self._writer.add_text(name, markdown, step)
             self._writer.flush()
 
-    def figure(self, step: int, name: str, figure: Any) -> None:
-        """A matplotlib figure for TensorBoard."""
+    def figure(self, step: int, name: str, draw: Callable[[], Figure]) -> None:
+        """A picture for TensorBoard, which is drawn only if there is one."""
         if self._writer:
-            self._writer.add_figure(name, figure, step)
+            self._writer.add_figure(name, draw(), step)
             self._writer.flush()
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -84,7 +85,7 @@ class Validation:
         write_alignments(step_folder(self.alignment_folder, step), alignments)
         for i, alignment in enumerate(alignments):
             if alignment.links:
-                self.tracker.figure(step, f"attention/{i}", heatmap_figure(alignment))
+                self.tracker.figure(step, f"attention/{i}", partial(heatmap_figure, alignment))
 
     def _diagnose(self, step: int, hypotheses: list[str]) -> None:
         diagnostics = diagnose(self._decoder, self.split.source_lines[: len(hypotheses)], hypotheses, self.config.alignment)

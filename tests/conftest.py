@@ -228,7 +228,7 @@ def run_config(copy_files, tmp_path_factory):
             schedule=ScheduleConfig(warmup_steps=5),
             train=TrainConfig(max_steps=12, max_tokens=256, validate_every=5, log_every=2, keep_last=20),
             search=SearchConfig(beam_size=2),
-            alignment=AlignmentConfig(num_erased=2, num_diagnosed=3),
+            alignment=AlignmentConfig(num_heatmaps=1, num_erased=0, num_diagnosed=3),
             tracking=TrackingConfig(tensorboard=False, num_samples=1),
         )
         return replace(config, **changes)

@@ -308,6 +308,7 @@ def test_every_file_of_conf_runs_one_step(nmt, monkeypatch, multi30k, choice):
         "tokenizer.vocab_size=30",
         "data.cleaning.max_copy_length=null",
         "search.max_length_ratio=0.1",
+        "tracking.num_samples=1",
     ]
     experiment = choice.removeprefix("experiment=")
     if choice == "data=files" or experiment in PAPERS:
@@ -317,6 +318,8 @@ def test_every_file_of_conf_runs_one_step(nmt, monkeypatch, multi30k, choice):
         words += ["data.train_size=200", "data.dev_size=5", "data.test_size=5", "tokenizer.vocab_size=300"]
     elif experiment == choice:
         words += ["data=multi30k"]
+    if choice == "debug=profile":
+        words += ["train.profile_updates=1"]
     if choice.startswith("tokenizer="):
         words += ["tokenizer.hard_limit=false", "model.tying=two_way"]
     if experiment in PAPERS:

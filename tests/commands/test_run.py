@@ -55,6 +55,7 @@ def done(capsys):
 
 def test_one_command_leaves_everything(small, capsys, caplog):
     caplog.set_level("INFO")
+    small = replace(small, alignment=replace(small.alignment, num_erased=1))
     assert run.main(small) == 0
     folder = Path(small.output_dir) / small.name
     fields = done(capsys)
@@ -62,12 +63,16 @@ def test_one_command_leaves_everything(small, capsys, caplog):
     assert fields["step"] == "4"
     assert fields["stop"] == "max_steps"
     expected = ["config.yaml", "status.json", "run.log", "metrics.jsonl", "data.json", "report.html", "tokenizer/tokenizer.model"]
+    expected += ["diagnostics/dev/diagnostics.json"]
     assert all((folder / name).stat().st_size > 0 for name in expected)
     assert list((folder / "tensorboard").iterdir())
     assert len((folder / "evaluation/test/hypotheses.txt").read_text().splitlines()) == 7
     arrays = np.load(folder / "alignment/test/attention.npz")
     assert len(arrays) == 7
     assert (folder / "alignment/test/sentence_0000.png").read_bytes().startswith(b"\x89PNG")
+    trust = json.loads((folder / "faithfulness/test/faithfulness.json").read_text())
+    assert trust["pairs"] == 1
+    assert {"attention", "random"} < set(trust["methods"])
     status = json.loads((folder / "status.json").read_text())
     assert status["state"] == "finished"
     assert status["versions"]["torch"]
