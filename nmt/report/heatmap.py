@@ -6,7 +6,7 @@ import io
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,11 @@ from nmt.data.links import Links
 from nmt.files import write_bytes_atomic
 from nmt.text import escape, printable
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+
 MAX_WORDS = 100
 MAX_WORD_LENGTH = 24
 CELL_INCHES, MARGIN_INCHES, SCALE_INCHES = 0.28, 0.15, 0.75
@@ -27,8 +32,8 @@ MAX_STEPS, STEPS_IN_A_ROW = 8, 4
 FONT, FONT_SIZE, SMALL_FONT_SIZE = "DejaVu Sans", 9, 6.5  # the font comes with matplotlib
 
 
-def heatmap_figure(alignment: Alignment, gold: Links | None = None) -> Any:
-    """A matplotlib figure: source words on top, target words at the left, the darker the more a target word attends to a source word.
+def heatmap_figure(alignment: Alignment, gold: Links | None = None) -> Figure:
+    """Source words on top, target words at the left, the darker the more a target word attends to a source word.
 
     Gold links are outlined, sure ones by a solid line, possible ones by a dashed one. The scale is from 0 to 1 in every figure. Long
     words are cut, characters that the font does not have are written as escapes, and words after the first hundred are left out.
@@ -63,15 +68,15 @@ def heatmap_figure(alignment: Alignment, gold: Links | None = None) -> Any:
 
 def heads_figure(
     attentions: Mapping[str, Float[npt.NDArray[np.float32], "h Q K"]], queries: Sequence[str], keys: Sequence[str]
-) -> Any:
-    """A matplotlib figure with a small map of each head: attentions of a kind below each other, heads beside each other."""
+) -> Figure:
+    """A small map of each head: attentions of a kind below each other, heads beside each other."""
     rows = [[(f"{name}, head {head}", weights) for head, weights in enumerate(heads)] for name, heads in attentions.items()]
     return _maps_figure(rows, queries, keys)
 
 
-def emergence_figure(alignments: Mapping[int, Alignment], gold: Links | None = None) -> Any:
-    """A matplotlib figure of how the alignment of a pair came about: small maps by the step after which they were made, at most
-    ``MAX_STEPS`` of them, evenly among all from the first to the last. Gold links are outlined."""
+def emergence_figure(alignments: Mapping[int, Alignment], gold: Links | None = None) -> Figure:
+    """How the alignment of a pair came about: small maps by the step after which they were made, at most ``MAX_STEPS`` of them, evenly
+    among all from the first to the last. Gold links are outlined."""
     steps = sorted(alignments)
     chosen = sorted({steps[round(i * (len(steps) - 1) / (MAX_STEPS - 1))] for i in range(MAX_STEPS)})
     maps = [(f"step {step:,}", alignments[step].weights) for step in chosen]
@@ -85,7 +90,7 @@ def _maps_figure(
     queries: Sequence[str],
     keys: Sequence[str],
     gold: Links | None = None,
-) -> Any:
+) -> Figure:
     """Rows of small maps, each with its title below it, keys on top of the first row, queries at the left of the first column. The scale,
     labels and limits are those of :func:`heatmap_figure`."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -115,9 +120,8 @@ def _maps_figure(
     return figure
 
 
-def importance_figure(importance: Importance) -> Any:
-    """A matplotlib figure of the importance of heads: attentions below each other, heads beside each other, the darker the more a head
-    matters among its own."""
+def importance_figure(importance: Importance) -> Figure:
+    """The importance of heads: attentions below each other, heads beside each other, the darker the more a head matters among its own."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -138,7 +142,7 @@ def importance_figure(importance: Importance) -> Any:
     return figure
 
 
-def picture(figure: Any, form: Picture) -> bytes:
+def picture(figure: Figure, form: Picture) -> bytes:
     """A figure as a file: of the same figure always the same bytes. In an SVG letters are outlines, which need no font."""
     from matplotlib import rc_context
 
@@ -148,7 +152,7 @@ def picture(figure: Any, form: Picture) -> bytes:
     return file.getvalue()
 
 
-def save_figure(path: Path, figure: Any) -> None:
+def save_figure(path: Path, figure: Figure) -> None:
     """Write a figure as PNG or SVG, as the file's name says."""
     write_bytes_atomic(path, picture(figure, Picture(path.suffix.removeprefix("."))))
 
@@ -159,7 +163,7 @@ def label(word: str) -> str:
     return drawn if len(drawn) <= MAX_WORD_LENGTH else drawn[: MAX_WORD_LENGTH - 1] + "…"
 
 
-def _outline(axes: Any, gold: Links, width: float = 1.3) -> None:
+def _outline(axes: Axes, gold: Links, width: float = 1.3) -> None:
     from matplotlib.patches import Rectangle
 
     for s, t in sorted(gold.possible):
@@ -169,7 +173,7 @@ def _outline(axes: Any, gold: Links, width: float = 1.3) -> None:
             axes.add_patch(Rectangle(corner, 0.92, 0.92, fill=False, edgecolor="#d95f02", linewidth=width, linestyle=style))
 
 
-def _add_scale(figure: Any, axes: Any, image: Any) -> None:
+def _add_scale(figure: Figure, axes: Axes, image: AxesImage) -> None:
     """The scale of the colours beside the map, as high as the map but for at most ten rows."""
     area = axes.get_position()
     width, height = figure.get_size_inches()
