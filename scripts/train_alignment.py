@@ -18,7 +18,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import compress
+from itertools import chain, compress, islice
 from pathlib import Path
 
 from train_attention import SHARED, TRANSFORMER, is_finished, train, updates
@@ -40,6 +40,9 @@ ROOT = Path(__file__).resolve().parent.parent
 GUIDED = ["loss.alignment_weight=0.05", "alignment.layer=-2", "alignment.head=0"]
 HALF_AN_HOUR = 7_000, 5_500
 """Updates of a recurrent model and of a Transformer in 30 minutes on one core of two that train, with the vocabulary of Europarl."""
+EUROPARL_WEIGHT = 5
+PARTS = {"source": "de", "target": "en", "alignment": "links"}
+"""What is known of training text, and how its files end."""
 NUM_SELECTED = 500
 """Dev pairs on which layers and heads are chosen."""
 
@@ -54,14 +57,18 @@ class Corpus:
 
 
 def europarl(folder: Path, train: str) -> list[str]:
-    files = {"source": f"{train}.de", "target": f"{train}.en", "alignment": f"{train}.links"}
-    files |= {
+    """Settings: Europarl's few pairs, which are long as the gold text is, ``EUROPARL_WEIGHT`` times as often as those of Tatoeba."""
+    text = folder / "text"
+    files = {
         f"{split}_{side}": f"{split}.{name}" for split in ("dev", "test") for side, name in (("source", "de"), ("target", "en"))
     }
     files["test_alignment"] = "test.align"
+    corpora = {name: [f"{key}:{text / train}.{name}.{end}" for key, end in PARTS.items()] for name in ("tatoeba", "europarl")}
+    corpora["europarl"].append(f"weight:{EUROPARL_WEIGHT}")
     return [
         "data=files",
-        *(f"data.{name}={folder / 'text' / file}" for name, file in files.items()),
+        *(f"+data.corpora.{name}={{{','.join(settings)}}}" for name, settings in corpora.items()),
+        *(f"data.{name}={text / file}" for name, file in files.items()),
         "data.cleaning.remove_overlap=none",
         "tokenizer.vocab_size=4000",
     ]
@@ -109,31 +116,46 @@ def runs(folder: Path) -> list[tuple[str, list[str]]]:
 
 
 def prepare(folder: Path, data: Path) -> None:
-    """Text that is tokenised and lower-cased as the gold text is, and the HMM's links of the training text."""
+    """Text that is tokenised and lower-cased as the gold text is, and the HMM's links of the training text.
+
+    Of both training texts, with and without the gold text, there are whole files, which the HMM learns from, and those of each corpus.
+    """
     from sacremoses import MosesTokenizer
 
     text = folder / "text"
     text.mkdir(parents=True, exist_ok=True)
-    train, test = [], []
+    train: dict[str, list[list[str]]] = {"tatoeba": [], "europarl": []}
+    gold = []
     for language in ("de", "en"):
         tokenize = MosesTokenizer(language).tokenize
         raw = {split: read_lines(data / "tatoeba-en-de" / f"{split}.{language}") for split in ("train", "valid")}
         tatoeba = {split: [tokenize(line, return_str=True, escape=False) for line in lines] for split, lines in raw.items()}
         parts = [read_lines(data / "alignment/de-en-europarl4k" / f"{name}.{language}") for name in ("toy3200", "max50")]
         tokenised = [html.unescape(line).replace(" @-@ ", "-") for part in parts for line in part]
-        train.append([line.lower() for line in [*tatoeba["train"], *tokenised]])
-        test.append(read_lines(data / "alignment/de-en-europarl150" / f"test.{language}"))
+        train["tatoeba"].append([line.lower() for line in tatoeba["train"]])
+        train["europarl"].append([line.lower() for line in tokenised])
+        test = read_lines(data / "alignment/de-en-europarl150" / f"test.{language}")
+        gold.append(set(test))
         write(text / f"dev.{language}", (line.lower() for line in tatoeba["valid"]))
-        write(text / f"test.{language}", test[-1])
-        write(text / f"train_with_gold.{language}", train[-1])
+        write(text / f"test.{language}", test)
     write(text / "test.align", read_lines(data / "alignment/de-en-europarl150/test.align"))
-    gold = [set(lines) for lines in test]
-    kept = [source not in gold[0] and target not in gold[1] for source, target in zip(*train, strict=True)]
-    for language, lines in zip(("de", "en"), train, strict=True):
-        write(text / f"train.{language}", compress(lines, kept))
-    for name in ("train", "train_with_gold"):
-        files = [str(text / f"{name}.{part}") for part in ("de", "en", "links")]
-        subprocess.run([sys.executable, str(ROOT / "scripts/align_statistically.py"), "links", *files], check=True)
+    write_training_text(text / "train_with_gold", train)
+    for name, (sources, targets) in train.items():
+        kept = [source not in gold[0] and target not in gold[1] for source, target in zip(sources, targets, strict=True)]
+        train[name] = [list(compress(lines, kept)) for lines in (sources, targets)]
+    write_training_text(text / "train", train)
+
+
+def write_training_text(whole: Path, corpora: dict[str, list[list[str]]]) -> None:
+    """Files of all corpora together and of each, and the links of an HMM that learned from all."""
+    paths = [Path(f"{whole}.{end}") for end in PARTS.values()]
+    for path, *lines in zip(paths[:2], *corpora.values(), strict=True):
+        write(path, chain.from_iterable(lines))
+    subprocess.run([sys.executable, str(ROOT / "scripts/align_statistically.py"), "links", *map(str, paths)], check=True)
+    links = iter(read_lines(paths[-1]))
+    for name, (sources, targets) in corpora.items():
+        for end, lines in zip(PARTS.values(), (sources, targets, islice(links, len(sources))), strict=True):
+            write(Path(f"{whole}.{name}.{end}"), lines)
 
 
 def write(path: Path, lines: Iterable[str]) -> None:
