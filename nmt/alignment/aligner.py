@@ -44,9 +44,9 @@ def align(decoder: ForcedDecoder, sources: Sequence[str], targets: Sequence[str]
     """The alignment of each pair by forced decoding.
 
     A target word's row is what ``alignment.attribution`` says of its pieces while they are predicted, unless that is something else the
-    cross-attention (Bahdanau et al. 2015, section 5.2.1); or with ``alignment.shift`` of the step after, when they are the decoder's input,
-    which aligns better in a Transformer (Chen et al. 2020). Words are the normalised line's, separated by blanks; a pair with a blank
-    side has no links.
+    cross-attention (Bahdanau et al. 2015, section 5.2.1); or with ``alignment.shift`` of the step after, when they are the decoder's input
+    (Chen et al. 2020, where that aligns better; not in every Transformer, see docs/results.md). Words are the normalised line's,
+    separated by blanks; a pair with a blank side has no links.
 
     Raises:
         ConfigError: the model does not have the layer or head.
