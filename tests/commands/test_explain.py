@@ -10,7 +10,7 @@ import nmt.commands.run
 from nmt.commands import attend, evaluate, faithfulness, train
 from nmt.commands.finished import load_finished
 from nmt.commands.options import AttendCommand, AttentionFormat, EvaluateCommand, FaithfulnessCommand, RunCommand
-from nmt.config import StackConfig, TrainConfig, TransformerConfig
+from nmt.config import AlignmentConfig, StackConfig, TrainConfig, TransformerConfig
 from nmt.errors import ConfigError, DataError
 from nmt.run_folder import RunFolder
 
@@ -23,7 +23,7 @@ NAMES = "encoder.self.0, decoder.self.0, decoder.cross.0"
 
 @pytest.fixture
 def run(run_config):
-    config = run_config(MODEL, train=LIMITS, name="explained")
+    config = run_config(MODEL, train=LIMITS, name="explained", alignment=AlignmentConfig(num_erased=2, num_diagnosed=3))
     assert train.main(config) == 0
     return Path(config.output_dir) / "explained"
 
