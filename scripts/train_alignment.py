@@ -24,12 +24,13 @@ from pathlib import Path
 from train_attention import SHARED, TRANSFORMER, is_finished, train, updates
 
 from nmt.alignment.aligner import Alignment, align, score_alignments, symmetrized
+from nmt.alignment.links import read_links
 from nmt.alignment.selection import Candidate, best_by_agreement, candidates
 from nmt.commands.align import describe
 from nmt.commands.finished import FinishedRun, load_finished
 from nmt.commands.options import RunCommand
 from nmt.commands.texts import read_text
-from nmt.config import AlignmentConfig, LinkMethod, ModelKind, Symmetrization
+from nmt.config import AlignmentConfig, Attribution, LinkMethod, ModelKind, Symmetrization
 from nmt.data.lines import read_lines
 from nmt.data.links import Links, parse_links, swap_links
 from nmt.data.normalization import normalize
@@ -178,23 +179,38 @@ def rows_of(system: str, both: list[FinishedRun], path: Path) -> Iterator[list[s
     """Rows of a table, one for each way to read a system's attention."""
     there, back = both
     gold_text = read_text(str(path), there.config, "test", None, None)
-    for title, settings in readings(both, path):
+    for title, (first, second) in readings(both, path):
+        forward = align(there.decoder, gold_text.sources, gold_text.targets, first)
+        backward = align(back.decoder, gold_text.targets, gold_text.sources, second)
         for method in (LinkMethod.argmax, LinkMethod.mutual):
-            chosen = [replace(config, method=method) for config in settings]
-            forward = align(there.decoder, gold_text.sources, gold_text.targets, chosen[0])
-            backward = align(back.decoder, gold_text.targets, gold_text.sources, chosen[1])
-            yield [f"{system}{title}, {method.name}", *(f"{100 * rate:.1f}" for rate in rates(forward, backward, gold_text))]
+            there_links, back_links = (read_by(method, alignments) for alignments in (forward, backward))
+            yield [
+                f"{system}{title}, {method.name}",
+                *(f"{100 * rate:.1f}" for rate in rates(there_links, back_links, gold_text)),
+            ]
+
+
+def read_by(method: LinkMethod, alignments: list[Alignment]) -> list[Alignment]:
+    """The same weights, with links that are read from them by another method."""
+    config = AlignmentConfig(method=method)
+    return [replace(alignment, links=read_links(alignment.weights, config)) for alignment in alignments]
 
 
 def readings(both: list[FinishedRun], path: Path) -> Iterator[tuple[str, tuple[AlignmentConfig, AlignmentConfig]]]:
-    """How the attention of a system may be read, without gold links: as it is set; and of a Transformer that is not guided, the layer and
-    head that agree most with those of the other direction, where a word is predicted and where it is read."""
+    """How the attention of a system may be read, without gold links: as it is set; where it is not guided, weighted by gradients; and of
+    such a Transformer from the layer and head that agree most with those of the other direction, where a word is predicted and where it
+    is read."""
     there, back = both
     own = there.config.alignment, back.config.alignment
-    if there.config.model.kind is not ModelKind.transformer or there.config.loss.alignment_weight:
+    is_transformer = there.config.model.kind is ModelKind.transformer
+    if there.config.loss.alignment_weight:
         yield "", own
         return
-    yield ", top layer, mean of heads", own
+    yield ", top layer, mean of heads" if is_transformer else "", own
+    first, second = (replace(config, attribution=Attribution.gradient_attention) for config in own)
+    yield ", weighted by gradients", (first, second)
+    if not is_transformer:
+        return
     dev = read_text(str(path), there.config, "dev", None, None)
     sources, targets = dev.sources[:NUM_SELECTED], dev.targets[:NUM_SELECTED]
     argmax = replace(own[0], method=LinkMethod.argmax)
