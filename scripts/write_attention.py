@@ -356,7 +356,10 @@ one. What [results.md](results.md#looking-into-models) has of two models of Mult
 - **One word is not all**: where nothing is kept but the three words that attention names, a word still loses 0.2 of its probability.
 
 Every report says the same of its own model, on its own translations. That a method is faithful does not make it an alignment: links are
-for what translates what, and are measured by their error rate.
+for what translates what, and are measured by their error rate. It can help, though: on Europarl's free translations
+`nmt align attribution=gradient_attention`, which asks about the very word that is there, has 40 % less error than attention, which was made
+before that word was known; on the built-in corpus, where each word follows from the source, attention has the lower one
+([results.md](results.md#alignment-europarl)).
 """
 
 
