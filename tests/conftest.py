@@ -7,6 +7,7 @@ from random import Random
 import pytest
 import torch
 from covering import covering_sets
+from shapes import begin_to_check
 
 from nmt.config import (
     AdamConfig,
@@ -44,6 +45,11 @@ from nmt.config import (
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread():
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _shapes_of_first_calls():
+    begin_to_check()
 
 
 LUONG_SCORES = (Score.additive, Score.dot, Score.general, Score.concat)

@@ -18,7 +18,7 @@ LESS = {
     "files": "data.dev_size=7 data.test_size=5 data.cleaning.max_copy_length=null tokenizer.vocab_size=30 train.max_steps=2 "
     "search.beam_size=2 alignment.num_heatmaps=1 alignment.num_erased=2",
     "builtin": "data.train_size=300 data.dev_size=5 data.test_size=5 tokenizer.vocab_size=400 train.max_steps=2 search.beam_size=2 "
-    "alignment.num_heatmaps=1 alignment.num_erased=2",
+    "search.max_length_ratio=0.5 alignment.num_heatmaps=1 alignment.num_erased=2",
 }
 
 

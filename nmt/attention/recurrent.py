@@ -89,12 +89,9 @@ class RecurrentAttention(Attention):
         self, query: Float[Tensor, "R D"], source: Source, position: int, coverage: Float[Tensor, "R S d"] | None
     ) -> tuple[Float[Tensor, "R H"], Float[Tensor, "R S"], Float[Tensor, "R S d"] | None]:
         """The same of one query for each of R rows, R / B of them to a sentence."""
-
-        def by_sentence(rows: Tensor) -> Tensor:
-            return rows.view(len(source.mask), -1, *rows.shape[1:])
-
-        covered = None if coverage is None else by_sentence(coverage)
-        context, weights, covered = self.forward(by_sentence(query), source, position, covered)
+        by_sentence = (len(source.mask), -1)
+        covered = None if coverage is None else coverage.unflatten(0, by_sentence)
+        context, weights, covered = self.forward(query.unflatten(0, by_sentence), source, position, covered)
         return context.flatten(0, 1), weights.flatten(0, 1), None if covered is None else covered.flatten(0, 1)
 
     def of_sentences(
