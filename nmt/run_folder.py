@@ -109,8 +109,12 @@ class RunFolder:
             return True
 
     def update_status(self, **values: Any) -> None:
+        """Set some values. The reason of a failure goes with the state that it explains."""
         if distributed.is_main():
-            write_json_atomic(self.path / "status.json", {**self.status, **values})
+            known = self.status
+            if "state" in values:
+                known.pop("reason", None)
+            write_json_atomic(self.path / "status.json", {**known, **values})
 
     def is_finished(self, config: Config) -> bool:
         """Whether all stages are done, and training was not given other limits since."""

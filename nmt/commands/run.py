@@ -49,8 +49,9 @@ def main(config: Config) -> int:
                 return status
             measure(folder, config, store)
             folder.update_status(state="finished", limits=limits(config), time_s=round(time.monotonic() - begun, 1))
-        if distributed.is_main():
-            print(done_line(folder))
+        line = done_line(folder) if distributed.is_main() else None
+    if line is not None:  # when the run is over, which it is also where nobody reads on
+        print(line)
     return 0
 
 

@@ -31,9 +31,10 @@ def main(config: Config) -> int:
         return describe(config)
     with distributed.process_group(resolve_device(config.device)), own(config) as (folder, config):
         status = train(folder, config, distributed.main_first(lambda: prepare(config.data, config.tokenizer, config.seed)))
-        if status == 0 and distributed.is_main():
-            reached = folder.status
-            print(f"TRAINED step={reached['step']} run={folder.path} time={reached['training_time']} stop={reached['stop']}")
+        says = status == 0 and distributed.is_main()
+    if says:  # when the run is over, which it is also where nobody reads on
+        reached = folder.status
+        print(f"TRAINED step={reached['step']} run={folder.path} time={reached['training_time']} stop={reached['stop']}")
     return status
 
 

@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -124,6 +125,22 @@ def test_what_failed_before_the_first_checkpoint_can_be_mended(small):
     status = RunFolder(Path(small.output_dir) / small.name).status
     assert status["state"] == "trained"
     assert "reason" not in status
+
+
+@pytest.mark.parametrize("family_config", ["luong-general-feeding-1"], ids=str, indirect=True)
+def test_what_failed_and_what_nobody_reads(small, monkeypatch):
+    folder = RunFolder(Path(small.output_dir) / small.name)
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "write_report", Mock(side_effect=OSError("disk full")))
+        with pytest.raises(OSError, match="disk full"):
+            run.main(small)
+    assert (folder.status["state"], folder.status["reason"]) == ("failed", "OSError: disk full")
+    with monkeypatch.context() as patch:
+        patch.setattr("builtins.print", Mock(side_effect=BrokenPipeError))
+        with pytest.raises(BrokenPipeError):
+            run.main(small)
+    assert folder.status["state"] == "finished"
+    assert "reason" not in folder.status
 
 
 @pytest.mark.parametrize("family_config", ["luong-general-feeding-1"], ids=str, indirect=True)
