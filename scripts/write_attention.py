@@ -349,10 +349,10 @@ one. What [results.md](results.md#looking-into-models) has of two models of Mult
 
 - **The recurrent model's attention can mostly be trusted**: the word that it looks at most is worth 88 % of what the best word is, seven
   times chance. Beside its first state this one attention is all that the decoder sees of the source.
-- **So can the mean of the heads of the Transformer's top layer** (85 %). Weighted by gradients, attention is the best of all methods in
+- **So can the mean of the heads of the Transformer's top layer** (84 %). Weighted by gradients, attention is the best of all methods in
   both models (92 and 95 %), for a backward pass a target word. Norms say what attention says.
-- **Rollout and input times gradient cannot**, in the Transformer: what they name first is worth 25 and 41 % of the best, where chance is
-  11 %. Rollout spreads over all that the encoder mixed; in a recurrent model it is the attention itself.
+- **Rollout and input times gradient cannot**, in the Transformer: what they name first is worth 26 and 38 % of the best, where chance is
+  12 %. Rollout spreads over all that the encoder mixed; in a recurrent model it is the attention itself.
 - **One word is not all**: where nothing is kept but the three words that attention names, a word still loses 0.2 of its probability.
 
 Every report says the same of its own model, on its own translations. That a method is faithful does not make it an alignment: links are
