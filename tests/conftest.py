@@ -1,13 +1,14 @@
 """What several tests share: one thread, and tiny models of every kind."""
 
 import itertools
+import math
 from dataclasses import replace
 from random import Random
 
 import pytest
 import torch
 from covering import covering_sets
-from shapes import begin_to_check
+from shapes import NUM_CHECKS, begin_to_check
 
 from nmt.config import (
     AdamConfig,
@@ -48,8 +49,8 @@ def _one_thread():
 
 
 @pytest.fixture(autouse=True)
-def _shapes_of_first_calls():
-    begin_to_check()
+def _shapes(request):
+    begin_to_check(math.inf if request.node.get_closest_marker("long") else NUM_CHECKS)
 
 
 LUONG_SCORES = (Score.additive, Score.dot, Score.general, Score.concat)

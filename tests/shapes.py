@@ -1,7 +1,7 @@
-"""The annotated shapes of arrays, checked while tests run: in the first calls of each test.
+"""The annotated shapes of arrays, checked while tests run: in all calls of long tests, and in the first ones of each other test.
 
 A check takes longer than most of the functions that are checked, and a search calls the same ones again for every word: to check all calls
-of all tests took as long as everything else in them.
+took two thirds of the time of tests that search.
 """
 
 from collections.abc import Callable
@@ -11,16 +11,16 @@ from beartype import beartype
 from jaxtyping import config
 
 NUM_CHECKS = 2_000
-"""Of arguments, and of arguments with results, in each test."""
+"""Of arguments, and of arguments with results, in each test that is not long."""
 
 
 class _Checks:
-    left = NUM_CHECKS
+    left: float = NUM_CHECKS
 
 
-def begin_to_check() -> None:
-    """From here on calls are checked again."""
-    _Checks.left = NUM_CHECKS
+def begin_to_check(num_checks: float) -> None:
+    """From here on so many calls are checked, whatever was checked before."""
+    _Checks.left = num_checks
     config.update("jaxtyping_disable", False)
 
 

@@ -15,6 +15,6 @@ def test_first_calls_are_checked():
     for _ in range(NUM_CHECKS):
         assert argmax_links(words) == {(0, 0), (1, 1)}
     assert argmax_links(wrong) == {(0, 0)}  # no longer
-    begin_to_check()
+    begin_to_check(NUM_CHECKS)
     with pytest.raises(TypeCheckError, match="weights"):
         argmax_links(wrong)

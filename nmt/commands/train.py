@@ -31,11 +31,15 @@ def main(config: Config) -> int:
         return describe(config)
     with distributed.process_group(resolve_device(config.device)), own(config) as (folder, config):
         status = train(folder, config, distributed.main_first(lambda: prepare(config.data, config.tokenizer, config.seed)))
-        says = status == 0 and distributed.is_main()
-    if says:  # when the run is over, which it is also where nobody reads on
-        reached = folder.status
-        print(f"TRAINED step={reached['step']} run={folder.path} time={reached['training_time']} stop={reached['stop']}")
+        line = trained_line(folder) if status == 0 and distributed.is_main() else None
+    if line is not None:  # when the run is over, which it is also where nobody reads on
+        print(line)
     return status
+
+
+def trained_line(folder: RunFolder) -> str:
+    status = folder.status
+    return f"TRAINED step={status['step']} run={folder.path} time={status['training_time']} stop={status['stop']}"
 
 
 def describe(config: Config) -> int:

@@ -94,7 +94,7 @@ def killed_after(operations):
 
 
 @pytest.mark.promise(2, 14)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     keep_last=strategies.integers(1, 3),
     saves=strategies.lists(strategies.tuples(strategies.booleans(), strategies.integers(0, 60)), min_size=1, max_size=7),
